@@ -1,0 +1,13 @@
+"""Settings that every test shares."""
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Tests start tools in new processes: these find the package of this checkout, installed or not.
+os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH', '')]))
+for folder in (ROOT, ROOT / 'tests'):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import mmvis  # noqa: E402,F401  (supplies mmcv's operators before a test module imports mmdet)
