@@ -1,0 +1,13 @@
+"""Transforms of whole clips. Each draws once a clip and treats all frames alike; see :class:`ClipTransform`."""
+from .base import ClipCompose, ClipTransform
+from .boxes import ClipBoxesFromMasks, ClipClampBoxes
+from .choice import ClipRandomChoice
+from .crop import ClipCrop, ClipPad
+from .flip import ClipFlip
+from .photometric import ClipBlur, ClipColorJitter, ClipColorShift, ClipPhotometric
+from .resize import ClipResize, resized_shape
+from .warp import ClipRepeat, ClipShuffle, ClipWarp
+
+__all__ = ['ClipBlur', 'ClipBoxesFromMasks', 'ClipClampBoxes', 'ClipColorJitter', 'ClipColorShift', 'ClipCompose',
+           'ClipCrop', 'ClipFlip', 'ClipPad', 'ClipPhotometric', 'ClipRandomChoice', 'ClipRepeat', 'ClipResize',
+           'ClipShuffle', 'ClipTransform', 'ClipWarp', 'resized_shape']
