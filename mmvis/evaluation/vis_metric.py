@@ -1,0 +1,75 @@
+"""AP and AR of video instance segmentation as a metric of mmengine's validation and test loops."""
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmengine.dist import all_gather_object
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from mmvis.registry import METRICS
+from mmvis.structures import VideoResult
+
+from .matching import VideoMatch, match_video
+from .vis_eval import GroundTruth, accumulate, load_ground_truth
+
+
+@METRICS.register_module()
+class VISMetric(BaseMetric):
+    """YouTube-VIS AP and AR of the videos that were run.
+
+    Every video is matched as soon as its result comes and only the outcome is kept: no masks pile up. The annotation
+    file is that of the dataset: ``dataset_meta`` must hold ``ann_file``, ``has_annotations``, ``classes`` and
+    ``category_ids``. Without annotations nothing is measured.
+    """
+    default_prefix = 'vis'
+
+    def __init__(self, prefix: Optional[str] = None) -> None:
+        super().__init__(prefix=prefix)
+        self._truth: Optional[GroundTruth] = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[VideoResult]) -> None:
+        """Match the results of whole videos.
+
+        Raises:
+            ValueError: a video that is not in the annotation file.
+        """
+        if not self.dataset_meta['has_annotations']:
+            return
+        for result in data_samples:
+            truth = self._ground_truth()
+            if result.video_id not in truth.videos:
+                raise ValueError(f'{truth.path}: video {result.video_id!r} is not in this annotation file.')
+            self.results.append(match_video(truth.videos[result.video_id], self._entries(result)))
+
+    def evaluate(self, size: int) -> Dict[str, float]:
+        """Statistics over the videos of all processes, the same on each of them.
+
+        mmengine's own gathering would drop videos when the processes have unequal numbers of them.
+        """
+        gathered = all_gather_object(list(self.results))
+        self.results.clear()
+        matches = {match.video_id: match for part in gathered for match in part}
+        metrics = self.compute_metrics(list(matches.values()))
+        return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
+
+    def compute_metrics(self, results: List[VideoMatch]) -> Dict[str, float]:
+        """``segm_AP`` and the other statistics in 0 .. 1 (-1: nothing of that kind is annotated)."""
+        if not self.dataset_meta['has_annotations']:
+            print_log(f'{self.dataset_meta["ann_file"]} has no annotations: AP is not computed.', logger='current')
+            return {}
+        truth = self._ground_truth()
+        if len(results) < len(truth.videos):
+            print_log(f'AP over {len(results)} of the {len(truth.videos)} videos of {truth.path}.', logger='current')
+        names = dict(zip(self.dataset_meta['category_ids'], self.dataset_meta['classes']))
+        evaluation = accumulate(results, names)
+        print_log('\n' + evaluation.table(), logger='current')
+        return {f'segm_{name}': value for name, value in evaluation.stats.items()}
+
+    def _ground_truth(self) -> GroundTruth:
+        if self._truth is None or self._truth.path != str(self.dataset_meta['ann_file']):
+            self._truth = load_ground_truth(self.dataset_meta['ann_file'])
+        return self._truth
+
+    def _entries(self, result: VideoResult) -> List[Dict[str, Any]]:
+        """The result as entries of a results file."""
+        return [dict(category_id=self.dataset_meta['category_ids'][track.label], score=float(track.score),
+                     segmentations=[track.masks.get(t) for t in range(result.num_frames)]) for track in result.tracks]
