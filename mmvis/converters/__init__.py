@@ -1,0 +1,5 @@
+"""Checkpoints of other code bases and our own: recognised by their keys, loaded safely, with a printed account."""
+from .layout import Layout
+from .load import LoadReport, convert_state_dict, load_checkpoint, read_checkpoint
+
+__all__ = ['Layout', 'LoadReport', 'convert_state_dict', 'load_checkpoint', 'read_checkpoint']

@@ -1,0 +1,76 @@
+"""From the uint8 frames of the data path to the float batch of the network."""
+from typing import Any, Dict, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmvis.registry import MODELS
+
+
+@MODELS.register_module()
+class ClipPreprocessor(BaseDataPreprocessor):
+    """Moves a batch to the device of the model, normalises ``(x - mean) / std`` in float32 and pads right and bottom.
+
+    Args:
+        mean, std: of the three channels, in the order that the network takes.
+        bgr_to_rgb: reverse the channels of the (BGR) frames.
+        pad_size_divisor: H and W become multiples of it; the padding is 0 after normalising.
+    """
+
+    def __init__(self, mean: Sequence[float] = (123.675, 116.28, 103.53),
+                 std: Sequence[float] = (58.395, 57.12, 57.375), bgr_to_rgb: bool = True,
+                 pad_size_divisor: int = 32, non_blocking: bool = False) -> None:
+        super().__init__(non_blocking)
+        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.bgr_to_rgb = bgr_to_rgb
+        self.pad_size_divisor = pad_size_divisor
+
+    def forward(self, data: Dict[str, Any], training: bool = False) -> Dict[str, Any]:
+        """Preprocess a batch.
+
+        Args:
+            data: ``inputs``: list of B uint8 [T, 3, height, width] (sizes may differ in training); ``data_samples``:
+                B lists of T FrameSample (training only). In testing one chunk, alone or in a list.
+
+        Returns:
+            ``inputs`` float32 [B, T, 3, H, W] and the samples, whose ``pad_shape`` is (H, W) and whose masks are
+            padded; in testing ``inputs`` float32 [T, 3, H, W]. Other entries are passed on.
+        """
+        data = self.cast_data(data)
+        clips = data['inputs']
+        if not training:
+            clips = [clips] if isinstance(clips, Tensor) else clips
+            if len(clips) != 1:
+                raise ValueError(f'Testing takes one chunk of one video at a time, got {len(clips)}.')
+        clips = [self.normalize(clip) for clip in clips]
+        height, width = (self._round_up(max(clip.shape[axis] for clip in clips)) for axis in (-2, -1))
+        clips = [self._pad(clip, height, width) for clip in clips]
+        if not training:
+            return {**data, 'inputs': clips[0]}
+        for samples in data.get('data_samples') or []:
+            for sample in samples:
+                self._pad_sample(sample, height, width)
+        return {**data, 'inputs': torch.stack(clips)}
+
+    def normalize(self, clip: Tensor) -> Tensor:
+        """uint8 [T, 3, height, width] -> float32 of the same shape."""
+        if self.bgr_to_rgb:
+            clip = clip.flip(1)
+        return (clip.float() - self.mean.float()) / self.std.float()
+
+    def _round_up(self, size: int) -> int:
+        return -(-size // self.pad_size_divisor) * self.pad_size_divisor
+
+    @staticmethod
+    def _pad(x: Tensor, height: int, width: int) -> Tensor:
+        return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
+
+    def _pad_sample(self, sample, height: int, width: int) -> None:
+        sample.set_metainfo(dict(pad_shape=(height, width)))
+        for name in ('gt_instances', 'ignored_instances'):
+            instances = sample.get(name)
+            if instances is not None and 'masks' in instances:
+                instances.masks = self._pad(instances.masks, height, width)

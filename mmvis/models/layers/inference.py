@@ -1,0 +1,127 @@
+"""Make a trained model fast: ``optimize_for_inference``. The numbers stay those of the plain model, up to rounding."""
+from functools import wraps
+from typing import Callable, Dict, Optional, Tuple
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmvis.ops.onednn import onednn_serves, pack_conv_weight, pack_linear_weight, packed_conv, packed_linear
+from mmvis.ops.winograd import winograd_conv3x3, winograd_pays, winograd_weight
+
+_DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+_MOST_SIZES = 8  # layouts of one weight that are kept; a shared head meets as many sizes as the pyramid has levels
+
+
+def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Module:
+    """Fold, repack and cast a model in place. Call it last: after the weights are loaded and the device is chosen.
+
+    Batch norm is folded into the convolution that stands before it in its module, activations become channels_last,
+    and the weights of convolutions and linear layers are kept in the type and layout that the device likes best. On a
+    CPU, 1x1 convolutions and linear layers go to oneDNN, as PyTorch does only for other convolutions, and large 3x3
+    convolutions in float32 are computed by Winograd's algorithm. What is chosen depends on shapes alone, never on
+    timing: a run repeats to the bit.
+
+    The model can then no longer be trained or moved to another device. Its first frame is slower: the weights are
+    packed there.
+
+    Args:
+        precision: 'fp32' keeps the numbers, up to rounding; 'bf16' and 'fp16' (CUDA only) run under autocast, with the
+            weights cast once.
+
+    Raises:
+        ValueError: unknown precision, or one that the device cannot run.
+    """
+    if precision not in _DTYPES:
+        raise ValueError(f"precision must be 'fp32', 'bf16' or 'fp16', not {precision!r}.")
+    parameter = next(model.parameters(), None)
+    device = 'cpu' if parameter is None else parameter.device.type
+    if precision == 'fp16' and device != 'cuda':
+        raise ValueError(f"precision 'fp16' needs CUDA, but the model is on {device}: use 'bf16' or 'fp32'.")
+    model.eval()
+    model.requires_grad_(False)
+    fuse_conv_bn(model)
+    dtype = _DTYPES[precision]
+    _swap_layers(model, dtype)
+    if dtype != torch.float32:
+        for name in ('forward', 'step', 'finish'):
+            if hasattr(model, name):
+                setattr(model, name, _under_autocast(getattr(model, name), device, dtype))
+    return model
+
+
+def _swap_layers(model: nn.Module, dtype: torch.dtype) -> None:
+    """Replace the plain convolutions and linear layers; one that stands in two places stays one."""
+    fast: Dict[nn.Module, nn.Module] = {}
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if child not in fast:
+                # Subclasses are left alone: they compute something else, or only their weight is used.
+                if type(child) is nn.Conv2d and child.padding_mode == 'zeros' and not isinstance(child.padding, str):
+                    fast[child] = FastConv2d(child, dtype)
+                elif type(child) is nn.Linear:
+                    fast[child] = FastLinear(child, dtype)
+                else:
+                    continue
+            parent._modules[name] = fast[child]
+
+
+def _under_autocast(method: Callable, device: str, dtype: torch.dtype) -> Callable:
+    @wraps(method)
+    def call(*args, **kwargs):
+        with torch.autocast(device, dtype):
+            return method(*args, **kwargs)
+    return call
+
+
+def _frozen(tensor: Optional[Tensor], dtype: torch.dtype) -> Optional[nn.Parameter]:
+    return None if tensor is None else nn.Parameter(tensor.detach().to(dtype), requires_grad=False)
+
+
+class FastConv2d(nn.Conv2d):
+    """``nn.Conv2d`` for inference: [N, C, h, w] of any float type to [N, K, h', w'] of the type of its weight,
+    channels_last."""
+
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
+        super().__init__(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,
+                         conv.dilation, conv.groups, conv.bias is not None, device='meta')
+        self.weight, self.bias = _frozen(conv.weight, dtype), _frozen(conv.bias, dtype)
+        self.geometry = (self.stride, self.padding, self.dilation, self.groups)
+        self.onednn = onednn_serves(self.weight)
+        if not self.onednn:
+            self.weight.data = self.weight.data.contiguous(memory_format=torch.channels_last)
+        self.may_winograd = self.onednn and dtype == torch.float32 and self.kernel_size == (3, 3) \
+            and self.geometry == ((1, 1), (1, 1), (1, 1), 1)
+        self.packed: Dict[Tuple[int, ...], Tensor] = {}  # by size of the map: the best layout depends on it
+        self.winograd: Optional[Tensor] = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.weight.dtype, memory_format=torch.channels_last)
+        if not self.onednn:
+            return F.conv2d(x, self.weight, self.bias, *self.geometry)
+        if self.may_winograd and winograd_pays(x, self.out_channels):
+            if self.winograd is None:
+                self.winograd = winograd_weight(self.weight)
+            return winograd_conv3x3(x, self.winograd, self.bias)
+        size = tuple(x.shape[2:])
+        if size not in self.packed:
+            if len(self.packed) == _MOST_SIZES:
+                self.packed.clear()
+            self.packed[size] = pack_conv_weight(self.weight, x.shape, *self.geometry)
+        return packed_conv(x, self.packed[size], self.bias, *self.geometry)
+
+
+class FastLinear(nn.Linear):
+    """``nn.Linear`` for inference: [..., C] of any float type to [..., K] of the type of its weight."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device='meta')
+        self.weight, self.bias = _frozen(linear.weight, dtype), _frozen(linear.bias, dtype)
+        self.packed = pack_linear_weight(self.weight) if onednn_serves(self.weight) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.weight.dtype)
+        if self.packed is None:
+            return F.linear(x, self.weight, self.bias)
+        return packed_linear(x, self.packed, self.bias)

@@ -1,0 +1,104 @@
+"""Compare a system with reference numbers of its official code, stage by stage.
+
+    python tools/check_parity.py masktrackrcnn GOLDEN.json [--manifests DIR] [--dump FILE]
+    python tools/check_parity.py --all DIR
+
+GOLDEN.json holds the numbers and the recipe; weights and inputs follow from its salt (tools/parity/fill.py). Prints a
+line a stage and `compared N of N`; the exit status is 1 when a number is off or a key of the file was not read.
+"""
+import argparse
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import torch  # noqa: E402
+
+from parity.compare import Run  # noqa: E402
+
+#: System -> module of tools/parity with a function ``stages(golden, manifest_dir, salt)``.
+SYSTEMS = ('masktrackrcnn',)
+
+
+def load_golden(path: Path) -> tuple:
+    """(file with ``results_json`` joined to it where that file stands beside it, salt)."""
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} does not exist.')
+    try:
+        golden = json.loads(path.read_text())
+        salt = golden['recipe']['salt']
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path} is not a parity file: it needs a recipe with a salt ({error!r}).') from error
+    if len(salt.split()) != 1:                       # a sentence: the name of the file is the salt
+        salt = path.stem
+    for name in dict.fromkeys((path.stem, salt)):
+        companion = path.with_name(f'results_json_{name}.json')
+        if companion.is_file():
+            golden['results_json'] = json.loads(companion.read_text())
+            break
+    return golden, salt
+
+
+def check(system: str, path: Path, manifest_dir: Optional[Path], dump: Optional[Path]) -> bool:
+    """Compare one file; True when every number agrees and every key was read."""
+    golden, salt = load_golden(path)
+    manifest_dir = manifest_dir or path.parent
+    if not any(manifest_dir.glob('manifest*.json')):
+        raise FileNotFoundError(f'{manifest_dir} holds no manifest*.json; name its folder with --manifests.')
+    run = Run(golden)
+    run.give(('recipe',))
+    print(f'{system}: {path} (salt {salt})')
+    for stage in importlib.import_module(f'parity.{system}').stages(golden, manifest_dir, salt):
+        line = run.take(stage)
+        if line:
+            print(line, flush=True)
+    unread = run.unread()
+    for missed in unread:
+        print(f'FAIL  {".".join(map(str, missed))}: not read')
+    print(f'compared {len(run.worst)} of {len(run.worst) + len(unread)}, {len(run.failed)} beyond tolerance')
+    if dump:
+        write_dump(run.ours, dump, salt)
+    return not run.failed and not unread
+
+
+def write_dump(ours: dict, path: Path, salt: str) -> None:
+    """Our numbers in the form of the file; the results of videos beside it, as the reference has them."""
+    results = ours.pop('results_json', None)
+    ours['recipe'] = {**ours['recipe'], 'salt': salt}
+    for target, content in ((path, ours), (path.with_name(f'results_json_{path.stem}.json'), results)):
+        if content is not None:
+            partial = target.with_name(target.name + '.tmp')
+            partial.write_text(json.dumps(content))
+            partial.replace(target)
+            print(f'wrote {target}')
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('system', nargs='?', choices=SYSTEMS)
+    parser.add_argument('golden', nargs='?', type=Path, help='reference numbers')
+    parser.add_argument('--manifests', type=Path, help='folder of the manifest files (default: beside GOLDEN)')
+    parser.add_argument('--dump', type=Path, help='write our numbers in the same form')
+    parser.add_argument('--all', type=Path, metavar='DIR', help='check every file DIR/<system>/*.json')
+    args = parser.parse_args(argv)
+    if bool(args.all) == bool(args.golden):
+        parser.error('give SYSTEM and GOLDEN.json, or --all DIR')
+    torch.set_num_threads(1)
+    jobs = [(args.system, args.golden)]
+    if args.all:
+        jobs = [(system, path) for system in SYSTEMS for path in sorted((args.all / system).glob('*.json'))
+                if not path.name.startswith(('manifest', 'results_json', 'timing'))]
+    try:
+        results = [check(system, path, args.manifests, args.dump) for system, path in jobs]
+    except (ValueError, OSError) as error:
+        print(f'check_parity: {error}', file=sys.stderr)
+        return 1
+    return 0 if results and all(results) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
