@@ -1,8 +1,8 @@
 """oneDNN convolutions and products with weights kept in oneDNN's own layout, for inference on CPUs.
 
-PyTorch hands 1x1 convolutions (with one thread) and linear layers in float32 to its BLAS, and repacks the weights of the
-other convolutions at every call. The operators that its compiler back end uses do neither; they are part of every x86
-build and need no compiler. They have no gradient.
+PyTorch hands 1x1 convolutions (with one thread) and linear layers in float32 to its BLAS, and repacks the weights of
+the other convolutions at every call. The operators that its compiler back end uses do neither; they are part of every
+x86 build and need no compiler. They have no gradient.
 """
 from typing import Optional, Sequence
 

@@ -1,8 +1,8 @@
 """RoIAlign (He et al., "Mask R-CNN", ICCV 2017) for inference on CPUs: a weighted sum of pixels, by ``embedding_bag``.
 
-A bin is the mean of s x s samples and a sample the bilinear mean of 4 pixels, so a bin is a weighted sum of 4 s s pixels.
-With channels_last features that is an embedding look-up with weights, for which PyTorch has a vectorised kernel: about ten
-times as fast as torchvision's loop over channels, which also has to copy the map to the other layout first.
+A bin is the mean of s x s samples and a sample the bilinear mean of 4 pixels, so a bin is a weighted sum of 4 s s
+pixels. With channels_last features that is an embedding look-up with weights, for which PyTorch has a vectorised
+kernel: several times as fast as torchvision's loop over channels, which also has to copy the map to the other layout.
 """
 from typing import Tuple
 
@@ -44,7 +44,7 @@ def roi_align(features: Tensor, rois: Tensor, out_size: int, scale: float, sampl
 
 
 def _pixels(low: Tensor, high: Tensor, bins: int, scale: float, samples: int, size: int) -> Tuple[Tensor, Tensor]:
-    """Pixels read along one direction and their weights, both [N, bins, 2 * samples], for boxes from low to high [N]."""
+    """Pixels read along one direction and their weights, both [N, bins, 2 * samples]; boxes go from low to high [N]."""
     start = low * scale - 0.5
     step = ((high * scale - 0.5) - start) / bins
     # The order of these sums is torchvision's, so that the places agree to the last bit.

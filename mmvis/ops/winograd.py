@@ -1,8 +1,8 @@
-"""Winograd convolution F(4x4, 3x3) for CPUs (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016).
+"""Winograd convolution F(4x4, 3x3) for CPUs (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016).
 
 A 3x3 convolution with stride 1 and padding 1 computes 4x4 outputs from a 6x6 tile of the input with 36 instead of 144
-multiplications a pair of channels. All three transforms are linear, so they are matrix products here: ``B (x) B`` on the
-36 values of a tile, one product a value with the transformed weights, ``A (x) A`` to the 16 outputs.
+multiplications a pair of channels. All three transforms are linear, so they are matrix products here: ``B (x) B`` on
+the 36 values of a tile, one product a value with the transformed weights, ``A (x) A`` to the 16 outputs.
 
 The textbook points 0, +-1, +-2 cost accuracy: several times the rounding error of the direct convolution. The points
 0, +-sqrt(1/2), +-sqrt(2) used here cost almost none: the error is at most twice that of the direct convolution, a few
@@ -87,12 +87,13 @@ def winograd_conv3x3(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -
     tiles = tiles.permute(0, 1, 2, 4, 5, 3)                             # [N, rows, columns, 6, 6, C], a view
     out = x.new_empty(n, rows, _OUT, columns, _OUT, out_channels)
     row_step = _step(rows, _TILES_AT_ONCE // max(columns, 1))
-    image_step = _step(n, _TILES_AT_ONCE // max(rows * columns, 1))     # some small maps at once, or parts of a large one
+    image_step = _step(n, _TILES_AT_ONCE // max(rows * columns, 1))     # some small maps at once, or parts of one
     for image in range(0, n, image_step):
         for row in range(0, rows, row_step):
             piece = tiles[image:image + image_step, row:row + row_step]
             moved = torch.matmul(to_tile, piece.reshape(-1, _VALUES, channels))
-            moved = packed_conv(moved.view(1, 1, -1, _VALUES * channels).permute(0, 3, 1, 2), weight, None, groups=_VALUES)
+            moved = moved.view(1, 1, -1, _VALUES * channels).permute(0, 3, 1, 2)
+            moved = packed_conv(moved, weight, None, groups=_VALUES)
             moved = torch.matmul(from_tile, moved.permute(0, 2, 3, 1).reshape(-1, _VALUES, out_channels))
             moved = moved.view(*piece.shape[:3], _OUT, _OUT, out_channels).permute(0, 1, 3, 2, 4, 5)
             torch.add(moved, 0 if bias is None else bias, out=out[image:image + image_step, row:row + row_step])

@@ -4,11 +4,12 @@ import torch
 from mmvis.ops.onednn import onednn_serves, pack_conv_weight, pack_linear_weight, packed_conv, packed_linear
 from torch.nn import functional as F
 
-pytestmark = pytest.mark.skipif(not onednn_serves(torch.zeros(1)), reason='this build of PyTorch has no oneDNN')
+pytestmark = pytest.mark.skipif(not onednn_serves(torch.zeros(1)), reason='PyTorch was built without oneDNN')
 
 
 @pytest.mark.parametrize('kernel, stride, padding, dilation, groups', [
-    (1, 1, 0, 1, 1), (1, 2, 0, 1, 1), (3, 1, 1, 1, 1), (3, 2, 1, 1, 1), (3, 1, 2, 2, 1), (7, 2, 3, 1, 1), (3, 1, 1, 1, 4)])
+    (1, 1, 0, 1, 1), (1, 2, 0, 1, 1), (3, 1, 1, 1, 1), (3, 2, 1, 1, 1), (3, 1, 2, 2, 1), (7, 2, 3, 1, 1),
+    (3, 1, 1, 1, 4)])
 def test_convolution(kernel, stride, padding, dilation, groups):
     torch.manual_seed(0)
     weight, bias = torch.randn(24, 16 // groups, kernel, kernel), torch.randn(24)

@@ -5,7 +5,7 @@ from mmvis.ops.onednn import onednn_serves
 from mmvis.ops.winograd import winograd_conv3x3, winograd_pays, winograd_weight
 from torch.nn import functional as F
 
-pytestmark = pytest.mark.skipif(not onednn_serves(torch.zeros(1)), reason='this build of PyTorch has no oneDNN')
+pytestmark = pytest.mark.skipif(not onednn_serves(torch.zeros(1)), reason='PyTorch was built without oneDNN')
 
 
 def random_case(n, channels, out_channels, h, w):
@@ -15,7 +15,8 @@ def random_case(n, channels, out_channels, h, w):
     return x, weight, torch.randn(out_channels)
 
 
-@pytest.mark.parametrize('n, h, w', [(1, 1, 1), (1, 4, 4), (2, 3, 5), (1, 23, 37), (3, 14, 14), (1, 60, 61), (1, 2, 900)])
+@pytest.mark.parametrize('n, h, w', [(1, 1, 1), (1, 4, 4), (2, 3, 5), (1, 23, 37), (3, 14, 14), (1, 60, 61),
+                                     (1, 2, 900)])
 def test_equals_direct_convolution(n, h, w):
     x, weight, bias = random_case(n, 24, 40, h, w)
     out = winograd_conv3x3(x, winograd_weight(weight), bias)

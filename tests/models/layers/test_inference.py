@@ -1,5 +1,7 @@
 """A model made fast gives the numbers of the plain one."""
+import sys
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,12 @@ from mmvis.models.layers.inference import FastConv2d, FastLinear, optimize_for_i
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo, decode_rle
 from torch import nn
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / 'tools'))
+
+import check_parity  # noqa: E402
+from parity import masktrackrcnn as parity_masktrackrcnn  # noqa: E402
 
 
 def random_norms(model):
@@ -127,6 +135,13 @@ def test_masktrackrcnn_finds_the_same_tracks():
             assert (decode_rle(one) != decode_rle(other)).sum() <= 2 + 0.001 * decode_rle(other).size
     half, _ = run(optimize_for_inference(model, 'bf16'), clip)
     assert all(frame.boxes.dtype == frame.scores.dtype == 'float32' for frame in half)
+
+
+def test_masktrackrcnn_gives_the_official_numbers(monkeypatch, capsys):
+    build = parity_masktrackrcnn.build
+    monkeypatch.setattr(parity_masktrackrcnn, 'build', lambda *args: optimize_for_inference(build(*args)))
+    golden = ROOT / 'tests/golden/masktrackrcnn/public.json'
+    assert check_parity.main(['masktrackrcnn', str(golden)]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize('precision, message', [('int8', "'int8'"), ('fp16', 'CUDA')])

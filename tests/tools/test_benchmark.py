@@ -1,0 +1,39 @@
+"""The benchmark runs and says what it must; how fast anything is, is no matter of a test."""
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmvis.engine import run_tool
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def benchmark(*args):
+    command = [sys.executable, ROOT / 'tools/benchmark.py', 'inference', *args]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_table_with_yardstick_and_peer():
+    done = benchmark('masktrack_rcnn_r50_fpn_1x_youtubevos.py', '--frames', '1', '--threads', '1', '--peer', 'mmdet')
+    assert done.returncode == 0, done.stderr
+    for stage in ('yardstick', 'load', 'network', 'association', 'masks', 'encode', 'all but load'):
+        assert re.search(rf'^ +{stage} +\d+\.\d+', done.stdout, re.M), (stage, done.stdout)
+    # Ours, and the peer with the same weights.
+    assert done.stdout.count('10.0 objects a frame') == 2
+    assert 'frames of 1280x720 at 640x360' in done.stdout and 'peak resident memory' in done.stdout
+
+
+@pytest.mark.parametrize('args, sentence', [
+    (['no_such_config.py'], 'no_such_config.py'),
+    (['masktrack_rcnn_r18_fpn_sample.py', '--precision', 'fp16'], 'needs CUDA'),
+    (['masktrack_rcnn_r18_fpn_sample.py', '--frames', '0'], '--frames')])
+def test_mistakes_cost_a_sentence(args, sentence, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    tool = importlib.import_module('benchmark')
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', 'inference', *args, '--threads', '1'])
+    with pytest.raises(SystemExit) as exit_:
+        run_tool(tool.main)
+    assert exit_.value.code == 1 and sentence in capsys.readouterr().err

@@ -1,0 +1,318 @@
+#!/usr/bin/env python3
+"""How fast a system is, beside a yardstick and a peer measured in the same run.
+
+    python tools/benchmark.py inference CONFIG [--checkpoint FILE] [--threads 1 2] [--precision bf16] [--peer mmdet]
+
+``inference`` runs a 720p video, made on the spot, one frame at a time through the data path and the model of CONFIG,
+and prints the seconds a frame of every stage. The yardstick is an eager, contiguous, unfused float32 forward of mmdet's
+ResNet-50 and FPN (256 channels, P2 to P6) on one 384x640 image: a figure in yardsticks can be compared between
+machines. Yardstick, model and peer take turns frame by frame; every figure is a median. Seconds are CPU seconds of the
+process with one thread (so that other work on the machine disturbs little) and wall seconds otherwise.
+docs/benchmark.md has results.
+"""
+import argparse
+import json
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
+
+import mmvis  # noqa: E402  (first: it supplies the operators that mmcv asks for)
+import cv2  # noqa: E402
+import mmdet  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from mmdet.models import FPN, ResNet  # noqa: E402
+from mmdet.registry import MODELS as MMDET_MODELS  # noqa: E402
+from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.registry import DefaultScope, init_default_scope  # noqa: E402
+from torch import nn  # noqa: E402
+
+from mmvis.converters import load_checkpoint  # noqa: E402
+from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool  # noqa: E402
+from mmvis.engine.loops import VideoRun  # noqa: E402
+from mmvis.models import MaskTrackRCNN, VISModel  # noqa: E402
+from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
+from mmvis.models.layers.stages import StageTimer, stage  # noqa: E402
+from mmvis.registry import DATASETS, MODELS  # noqa: E402
+from mmvis.structures import encode_masks  # noqa: E402
+
+STAGES = ('load', 'network', 'association', 'masks', 'encode')
+WARM_UP = 3
+Seconds = Dict[str, float]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = ToolParser(description='How fast a system is, beside a yardstick and a peer measured in the same run.')
+    commands = parser.add_subparsers(dest='command', required=True, parser_class=ToolParser)
+    inference = commands.add_parser('inference', help='seconds a frame by stage')
+    inference.add_argument('config', help='config file, or its name under configs/')
+    inference.add_argument('--checkpoint', metavar='FILE',
+                           help='weights; by default random ones that see 10 objects a frame')
+    inference.add_argument('--frames', type=int, default=30, metavar='N',
+                           help='measured frames for each number of threads (30)')
+    inference.add_argument('--threads', type=int, nargs='+', default=[1, 2], metavar='N',
+                           help='numbers of threads (1 2)')
+    inference.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32',
+                           help='of our network (fp32)')
+    inference.add_argument('--peer', choices=('mmdet',), help="also measure mmdet's own MaskTrackRCNN, in float32")
+    inference.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
+    inference.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
+                           help='change keys of the config')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.frames < 1 or min(args.threads) < 1:
+        raise ValueError('--frames and --threads must be at least 1.')
+    {'inference': benchmark_inference}[args.command](args)
+
+
+# What is measured: functions that process one more frame and return seconds by name
+
+def yardstick(device: str) -> Callable[[], object]:
+    """One forward of a plain ResNet-50 and FPN."""
+    torch.manual_seed(0)
+    model = nn.Sequential(ResNet(50, num_stages=4, out_indices=(0, 1, 2, 3), norm_eval=True, style='pytorch'),
+                          FPN([256, 512, 1024, 2048], 256, num_outs=5)).to(device).eval()
+    image = torch.randn(1, 3, 384, 640, device=device)
+    return lambda: model(image)
+
+
+class OurFrames:
+    """Frames of a dataset through the data path and a model, video after video."""
+
+    def __init__(self, model: VISModel, dataset) -> None:
+        self.model, self.dataset = model, dataset
+        self.objects: List[int] = []
+        self._chunks = self._forever()
+
+    def _forever(self) -> Iterator[None]:
+        while True:
+            run: Optional[VideoRun] = None
+            for index in range(len(self.dataset)):
+                with stage('load'):
+                    chunk = self.dataset[index]
+                with stage('network'):  # normalising counts as network; the model marks the rest
+                    run = run or VideoRun(self.model, chunk['video'])
+                    self.objects += [len(frame) for frame in run.step(chunk['inputs']).frames]
+                yield
+            run.finish()
+
+    def __call__(self) -> None:
+        next(self._chunks)
+
+
+class PeerFrames:
+    """The first frame of a dataset again and again through mmdet's own MaskTrackRCNN.
+
+    From the resized uint8 frame to boxes, ids and full-size binary masks; the run lengths, which our model makes in the
+    same pass, are extra ('encode').
+    """
+
+    def __init__(self, model: nn.Module, dataset) -> None:
+        self.model, self.chunk = model, dataset[0]
+        self.frame_idx = 0
+        self.objects: List[int] = []
+
+    def __call__(self) -> None:
+        video = self.chunk['video']
+        frame = DetDataSample(metainfo=dict(
+            ori_shape=video.ori_shape, img_shape=video.img_shape, frame_id=self.frame_idx,
+            scale_factor=tuple(a / b for a, b in zip(video.img_shape[::-1], video.ori_shape[::-1]))))
+        self.frame_idx += 1
+        sample = TrackDataSample(video_data_samples=[frame])
+        with stage('network'):
+            result = self.model.test_step(dict(inputs=[self.chunk['inputs']], data_samples=[sample]))
+            instances = result[0][0].pred_track_instances.cpu()
+        with stage('encode'):
+            encode_masks(list(instances.masks.numpy()))
+        self.objects.append(len(instances))
+
+
+# Models and data
+
+def build_model(cfg: Config, checkpoint: Optional[str], device: str) -> VISModel:
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    if checkpoint:
+        load_checkpoint(model, checkpoint)
+    elif isinstance(model, MaskTrackRCNN):
+        see_ten_objects(model)
+    return model.to(device).eval()
+
+
+@torch.no_grad()
+def see_ten_objects(model: MaskTrackRCNN) -> None:
+    """Make random weights give full frames: every proposal has one class over the score threshold, so the 10 best of
+    those that survive suppression are kept; embeddings say nothing, so boxes and classes decide on identities."""
+    model.bbox_head.fc_cls.bias[1] = 3.
+    for parameter in model.track_head.fcs[-1].parameters():
+        parameter.zero_()
+
+
+def build_peer(model: VISModel, device: str) -> nn.Module:
+    """mmdet's MaskTrackRCNN from the config in its package, with our weights, score threshold and 10 detections.
+
+    Its 200 proposals are those of its config.
+    """
+    if not isinstance(model, MaskTrackRCNN):
+        raise ValueError(f'--peer mmdet: mmdet has no {type(model).__name__}.')
+    path = Path(mmdet.__file__).parent / '.mim/configs/masktrack_rcnn'
+    cfg = Config.fromfile(path / 'masktrack-rcnn_mask-rcnn_r50_fpn_8xb1-12e_youtubevis2019.py')
+    cfg.model.detector.pop('init_cfg')
+    cfg.model.detector.backbone.pop('init_cfg')
+    cfg.model.detector.backbone.depth = model.backbone.depth
+    ours = model.test_cfg
+    cfg.model.detector.test_cfg.rcnn.update(score_thr=ours['score_thr'], max_per_img=ours['max_per_img'])
+    num_classes = model.bbox_head.num_classes
+    cfg.model.detector.roi_head.bbox_head.num_classes = cfg.model.detector.roi_head.mask_head.num_classes = num_classes
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        peer = MMDET_MODELS.build(cfg.model)
+    try:
+        peer.load_state_dict(peer_weights(model.state_dict(), num_classes))
+    except RuntimeError:
+        raise ValueError('--peer mmdet: the config differs from the MaskTrackRCNN of mmdet in more than the depth of '
+                         'its ResNet and the number of classes.') from None
+    return peer.to(device).eval()
+
+
+def peer_weights(state: Dict[str, torch.Tensor], num_classes: int) -> Dict[str, torch.Tensor]:
+    """Our weights under mmdet's names: there the background is the last class and has neither deltas nor mask."""
+    out = {}
+    for key, value in state.items():
+        if key.startswith('bbox_head.fc_cls.'):
+            value = torch.cat([value[1:], value[:1]])
+        elif key.startswith('bbox_head.fc_reg.'):
+            value = value[4:]
+        elif key.startswith('mask_head.conv_logits.'):
+            value = value[1:]
+        if key.startswith('track_head.'):
+            key = key.replace('track_head.', 'track_head.embed_head.')
+        else:
+            head = key.startswith(('bbox_head.', 'mask_head.'))
+            key = f'detector.roi_head.{key}' if head else f'detector.{key}'
+        out[key] = value
+    return out
+
+
+def still_video(folder: Path, frames: int, height: int = 720, width: int = 1280) -> Path:
+    """Write a YouTube-VIS set of one video, the same textured frame throughout; returns its annotation file."""
+    rng = np.random.default_rng(0)
+    image = cv2.resize(rng.integers(0, 255, (45, 80, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    for _ in range(12):
+        centre, axes = (tuple(int(x) for x in rng.integers(low, high)) for low, high in (((0, 0), (width, height)),
+                                                                                         ((20, 20), (160, 160))))
+        cv2.ellipse(image, centre, axes, float(rng.integers(180)), 0, 360, rng.integers(0, 255, 3).tolist(), -1)
+    names = [f'video/{i:05d}.jpg' for i in range(frames)]
+    (folder / 'JPEGImages/video').mkdir(parents=True)
+    encoded = cv2.imencode('.jpg', image)[1].tobytes()
+    for name in names:
+        (folder / 'JPEGImages' / name).write_bytes(encoded)
+    content = dict(videos=[dict(id=1, height=height, width=width, length=frames, file_names=names)], annotations=[],
+                   categories=[dict(id=1, name='object')])
+    file = folder / 'annotations.json'
+    file.write_text(json.dumps(content))
+    return file
+
+
+def build_dataset(cfg: Config, ann_file: Path):
+    """The made video through the test pipeline of the config."""
+    options = {key: value for key, value in cfg.test_dataloader.dataset.items()
+               if key not in ('type', 'split', 'data_root', 'ann_file', 'img_prefix', 'classes')}
+    return DATASETS.build(dict(options, type='VISDataset', ann_file=str(ann_file), test_mode=True,
+                               img_prefix=str(ann_file.parent / 'JPEGImages')))
+
+
+# Measuring and printing
+
+def measure(subjects: Dict[str, Callable[[], object]], frames: int, cpu_seconds: bool) -> Dict[str, List[Seconds]]:
+    """Let the subjects take turns; returns the seconds of every frame by stage ('' is the time outside every stage)."""
+    seconds: Dict[str, List[Seconds]] = {name: [] for name in subjects}
+    for turn in range(WARM_UP + frames):
+        for name, process in subjects.items():
+            with torch.inference_mode(), StageTimer() as timer, stage(''):
+                process()
+            if turn >= WARM_UP:
+                seconds[name].append(dict(timer.cpu if cpu_seconds else timer.wall))
+    return seconds
+
+
+def median(seconds: List[Seconds], *stages: str) -> float:
+    """Median over the frames of the sum of the named stages (of all but 'load' by default)."""
+    def counts(name: str) -> bool:
+        return name in stages if stages else name != 'load'
+    return statistics.median(sum(value for name, value in frame.items() if counts(name)) for frame in seconds)
+
+
+@torch.inference_mode()
+def benchmark_inference(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmvis'))
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = build_dataset(cfg, still_video(Path(folder), args.frames + WARM_UP))
+        print_header(args, dataset)
+        for threads in args.threads:
+            torch.set_num_threads(threads)
+            cv2.setNumThreads(threads)
+            model = build_model(cfg, args.checkpoint, args.device)
+            ours = OurFrames(optimize_for_inference(model, args.precision), dataset)
+            for _ in range(WARM_UP):
+                ours()
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            subjects = {'mmvis': ours, 'yardstick': yardstick(args.device)}
+            if args.peer:
+                peer = build_peer(build_model(cfg, args.checkpoint, 'cpu'), args.device)
+                subjects['mmdet'] = PeerFrames(peer, dataset)
+            cpu_seconds = threads == 1 and args.device == 'cpu'
+            seconds = measure(subjects, args.frames, cpu_seconds)
+            print_table(subjects, seconds, threads, 'CPU' if cpu_seconds else 'wall')
+            if threads == args.threads[0]:  # later ones would count the yardstick and the peer
+                print(f'peak resident memory with our model alone: {memory:.0f} MiB')
+
+
+def print_header(args: argparse.Namespace, dataset) -> None:
+    chunk = dataset[0]
+    height, width = chunk['video'].img_shape
+    full_height, full_width = chunk['video'].ori_shape
+    print(f'{platform.machine()}, {processor()}, torch {torch.__version__}, {args.device}, our network in '
+          f'{args.precision}, {time.strftime("%Y-%m-%d")}')
+    print(f'frames of {full_width}x{full_height} at {width}x{height}, median of {args.frames}, '
+          f'{"weights of " + args.checkpoint if args.checkpoint else "random weights"}')
+
+
+def processor() -> str:
+    for line in Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else ():
+        if line.startswith('model name'):
+            return line.split(':', 1)[1].strip()
+    return platform.processor() or 'unknown processor'
+
+
+def print_table(subjects: Dict[str, Callable], seconds: Dict[str, List[Seconds]], threads: int, clock: str) -> None:
+    ours = seconds['mmvis']
+    yard, total = median(seconds['yardstick']), median(ours)
+    print(f'\n{threads} thread{"s" if threads > 1 else ""}, {clock} seconds a frame')
+    print(f'  {"yardstick":28}{yard:8.4f}')
+    for name in STAGES:
+        print(f'  {name:28}{median(ours, name):8.4f}{median(ours, name) / yard:8.2f} yardsticks')
+    objects = statistics.mean(subjects['mmvis'].objects[-len(ours):])
+    print(f'  {"all but load":28}{total:8.4f}{total / yard:8.2f} yardsticks, {objects:.1f} objects a frame')
+    if 'mmdet' in seconds:
+        peer = seconds['mmdet']
+        bare, coded = median(peer, 'network'), median(peer)
+        objects = statistics.mean(subjects['mmdet'].objects[-len(peer):])
+        print(f'  {"mmdet, to binary masks":28}{bare:8.4f}{bare / yard:8.2f} yardsticks, {objects:.1f} objects a '
+              f'frame; ours has {bare / total:.2f} times its frames per second')
+        print(f'  {"mmdet, to run lengths":28}{coded:8.4f}{coded / yard:8.2f} yardsticks; {coded / total:.2f} times')
+
+
+if __name__ == '__main__':
+    run_tool(main)
