@@ -1,0 +1,263 @@
+"""Inference over videos: the one way through ``start``, ``step`` and ``finish``, and the Val and Test loops on it."""
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Protocol, Sequence, Union
+
+import torch
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mmvis.evaluation.results_writer import ResultsWriter
+from mmvis.models.base import VISModel
+from mmvis.models.layers.stages import stage
+from mmvis.registry import LOOPS
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo, VideoResult
+
+PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+@dataclass
+class VideoStep:
+    """What one step of inference gave: frames of ``video`` that are now final.
+
+    ``is_first`` marks the first step of a video; ``scores``, the verdicts on its tracks, come with its last step and
+    are None before.
+    """
+    video: VideoInfo
+    frames: List[FrameInstances]
+    scores: Optional[List[TrackScore]] = None
+    is_first: bool = False
+
+
+class VideoRun:
+    """One video on its way through a model.
+
+    Gradients are off; ``torch.inference_mode()`` around it saves a little more time where the model is not trained
+    afterwards.
+
+    Args:
+        model: the bare model (no wrapper), in eval mode.
+        video: what is known of the video.
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: VISModel, video: VideoInfo) -> None:
+        self.model, self.video = model, video
+        self.state = model.start(video)
+        self._is_first = True
+
+    @torch.no_grad()
+    def step(self, images: Tensor) -> VideoStep:
+        """Take the next frames: uint8 [T, 3, height, width] BGR at the size ``video.img_shape``."""
+        frames = self.model.data_preprocessor({'inputs': [images]}, False)['inputs']
+        is_first, self._is_first = self._is_first, False
+        return VideoStep(self.video, self.model.step(self.state, frames), is_first=is_first)
+
+    @torch.no_grad()
+    def finish(self) -> VideoStep:
+        """End of the video: the frames still owed and the verdicts."""
+        frames, scores = self.model.finish(self.state)
+        return VideoStep(self.video, frames, scores)
+
+
+def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]]) -> Iterator[VideoStep]:
+    """Drive a model over the chunks of videos, in order, one video after another.
+
+    Args:
+        model: the bare model, in eval mode.
+        chunks: ``dict(inputs, video, is_last)``, each value in a list of one, as a data loader collates it: images
+            uint8 [T, 3, height, width] BGR, a VideoInfo, whether the chunk is the last of its video.
+
+    Yields:
+        A step for every chunk, and one more with the verdicts at the end of every video.
+    """
+    run: Optional[VideoRun] = None
+    chunks = iter(chunks)
+    while True:
+        with stage('load'):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        if run is None:
+            run = VideoRun(model, chunk['video'][0])
+        yield run.step(chunk['inputs'][0])
+        if chunk['is_last'][0]:
+            yield run.finish()
+            run = None
+
+
+class FrameSink(Protocol):
+    """Takes the results of one video after another as they come: the results writer, a drawer."""
+
+    def start(self, video: VideoInfo) -> None: ...
+
+    def add(self, frame: FrameInstances) -> None: ...
+
+    def end(self, scores: Sequence[TrackScore]) -> None: ...
+
+
+def feed(step: VideoStep, sinks: Iterable[FrameSink]) -> None:
+    """Hand a step to the sinks."""
+    for sink in sinks:
+        if step.is_first:
+            sink.start(step.video)
+        for frame in step.frames:
+            sink.add(frame)
+        if step.scores is not None:
+            sink.end(step.scores)
+
+
+class VideoCollector:
+    """A sink that keeps the frames of the current video and makes its VideoResult."""
+
+    def start(self, video: VideoInfo) -> None:
+        self._video, self._frames, self._result = video, [], None
+
+    def add(self, frame: FrameInstances) -> None:
+        self._frames.append(frame)
+
+    def end(self, scores: Sequence[TrackScore]) -> None:
+        self._result = VideoResult.from_frames(self._video, self._frames, list(scores))
+
+    def read(self, video_id: Union[int, str]) -> VideoResult:
+        """The video that has just ended."""
+        return self._result
+
+
+class _VideoLoop(BaseLoop):
+    """What validation and test share.
+
+    Hooks before and after the whole pass are called. Those around every iteration are not: a video may have thousands
+    of chunks, and mmengine's hooks keep numbers of each.
+
+    Args:
+        runner: the runner.
+        dataloader: of a dataset in test mode, batch size 1, with a VideoSampler.
+        evaluator: metrics that take VideoResults; may be an empty list.
+        precision: 'fp32', 'bf16' or 'fp16': the type under whose autocast the model runs.
+    """
+    mode = ''
+
+    def __init__(self, runner: Runner, dataloader: Union[DataLoader, Dict], evaluator: Union[Evaluator, Dict, List],
+                 precision: str = 'fp32') -> None:
+        super().__init__(runner, dataloader)
+        if precision not in PRECISIONS:
+            raise ValueError(f'precision is {precision!r}; it must be one of {", ".join(PRECISIONS)}.')
+        self.precision = precision
+        self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
+        self.evaluator.dataset_meta = self.dataset.metainfo
+        runner.visualizer.dataset_meta = self.dataset.metainfo
+
+    @property
+    def dataset(self):
+        return self.dataloader.dataset
+
+    def run(self) -> Dict[str, float]:
+        """Run the videos of this process; returns the metrics over the videos of all processes."""
+        self.runner.call_hook(f'before_{self.mode}')
+        self.runner.call_hook(f'before_{self.mode}_epoch')
+        self.runner.model.eval()
+        self.run_all()
+        metrics = self.evaluator.evaluate(len(self.dataset.videos))
+        self.runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
+        self.runner.call_hook(f'after_{self.mode}')
+        return metrics
+
+    def run_all(self) -> None:
+        self.run_rank([], VideoCollector() if self.evaluator.metrics else None)
+
+    def run_rank(self, sinks: List[FrameSink], memory: Optional[Union[VideoCollector, ResultsWriter]]) -> None:
+        """Run the videos of this process.
+
+        Args:
+            sinks: take every frame.
+            memory: also a sink, from which a finished video can be read for the metrics.
+        """
+        model = self.runner.model
+        model = model.module if is_model_wrapper(model) else model
+        videos = [self.dataset.videos[index] for index in self.dataloader.sampler.rank_videos()]
+        progress = _Progress(self.runner.logger, len(videos), sum(video.num_frames for video in videos))
+        sinks = sinks + [memory] if memory else sinks
+        with self._autocast(model):
+            for step in run_videos(model, self.dataloader):
+                feed(step, sinks)
+                if step.scores is not None and self.evaluator.metrics:
+                    self.evaluator.process(data_samples=[memory.read(step.video.video_id)], data_batch=None)
+                progress.add(step)
+
+    def _autocast(self, model: VISModel):
+        dtype = PRECISIONS[self.precision]
+        if dtype is None:
+            return nullcontext()
+        return torch.autocast(torch.device(model.data_preprocessor.device).type, dtype=dtype)
+
+
+@LOOPS.register_module()
+class VideoValLoop(_VideoLoop):
+    """Validation: every video through the model and its VideoResult to the metrics. Writes no file."""
+    mode = 'val'
+
+
+@LOOPS.register_module()
+class VideoTestLoop(_VideoLoop):
+    """Test: as validation, and every frame also to the results file and to other sinks.
+
+    Attributes:
+        writer: a ResultsWriter, or None. Videos that a killed run has finished are not run again; they are read from
+            its journal for the metrics.
+        sinks: more takers of every frame, such as the drawer of overlays.
+    """
+    mode = 'test'
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.writer: Optional[ResultsWriter] = None
+        self.sinks: List[FrameSink] = []
+
+    @torch.inference_mode()
+    def run_all(self) -> None:
+        writer = self.writer
+        if writer is None:
+            return self.run_rank(self.sinks, VideoCollector() if self.evaluator.metrics else None)
+        writer.open()
+        try:
+            self.dataloader.sampler.skip_videos(writer.finished)
+            if self.evaluator.metrics and is_main_process():
+                for video_id in writer.finished:
+                    self.evaluator.process(data_samples=[writer.read(video_id)], data_batch=None)
+            self.run_rank(self.sinks, writer)
+        finally:
+            writer.close()
+        writer.join()
+
+
+class _Progress:
+    """A line every few seconds, on the main process: videos left, frames per second, time left."""
+
+    def __init__(self, logger: MMLogger, num_videos: int, num_frames: int, interval: float = 5.) -> None:
+        self.logger, self.interval = logger, interval
+        self.num_videos, self.num_frames = num_videos, num_frames
+        self.videos = self.frames = 0
+        self.begin = self.last = time.perf_counter()
+
+    def add(self, step: VideoStep) -> None:
+        self.frames += len(step.frames)
+        self.videos += step.scores is not None
+        now = time.perf_counter()
+        if self.videos < self.num_videos and now - self.last < self.interval:
+            return
+        self.last = now
+        if not is_main_process():
+            return
+        speed = self.frames / (now - self.begin)
+        seconds = round((self.num_frames - self.frames) / speed) if speed else 0
+        share = f' (process 0 of {get_world_size()})' if get_world_size() > 1 else ''
+        self.logger.info(f'{self.num_videos - self.videos} of {self.num_videos} videos left, '
+                         f'{self.frames}/{self.num_frames} frames, {speed:.1f} frames/s, '
+                         f'ETA {seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{share}')

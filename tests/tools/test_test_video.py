@@ -1,0 +1,278 @@
+"""tools/test_video.py from the command line: files, resuming, processes, evaluation, pictures."""
+import importlib.util
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from helpers.tiny_vis import edit_json, make_tiny_dataset
+from mmvis.engine import build_runner, load_config
+from mmvis.evaluation import evaluate_results
+from mmvis.structures import decode_rle
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools' / 'test_video.py'
+SIZE = (48, 80)
+CONFIG = '''
+custom_imports = dict(imports=['helpers.toy_tracker'])
+default_scope = 'mmvis'
+model = dict(type='ToyTracker', num_classes=3)
+test_dataloader = dict(
+    batch_size=1, num_workers=1, sampler=dict(type='VideoSampler'), collate_fn=dict(type='clip_collate'),
+    dataset=dict(type='VISDataset', split='valid', data_root={root!r}, ann_file='valid.json', test_mode=True,
+                 chunk_size=2))
+'''
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """A set of five videos of unequal length, a config and a checkpoint."""
+    root = tmp_path_factory.mktemp('data')
+    make_tiny_dataset(root, num_videos=5, num_frames=6, size=SIZE, split='valid')
+
+    def shorten(content):
+        for video, length in zip(content['videos'], (6, 3, 5, 6, 2)):
+            video.update(length=length, file_names=video['file_names'][:length])
+            for annotation in content['annotations']:
+                if annotation['video_id'] == video['id']:
+                    annotation['length'] = length
+                    for key in ('bboxes', 'areas', 'segmentations'):
+                        annotation[key] = annotation[key][:length]
+
+    edit_json(root / 'valid.json', shorten)
+    (root / 'toy.py').write_text(CONFIG.format(root=str(root)))
+    torch.save({'state_dict': {'gain': torch.ones(1)}}, root / 'toy.pth')
+    return root
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location('test_video_tool', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def tool(data, tmp_path, monkeypatch):
+    """Runs the tool in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args, config=data / 'toy.py', checkpoint=data / 'toy.pth'):
+        monkeypatch.setattr(sys, 'argv', ['test_video.py', str(config), str(checkpoint), *map(str, args)])
+        load_tool().main()
+
+    return run
+
+
+@pytest.fixture(scope='module')
+def expected(data, tmp_path_factory):
+    """The results file of an uninterrupted run of one process."""
+    folder = tmp_path_factory.mktemp('expected')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        arguments = [str(data / 'toy.py'), str(data / 'toy.pth'), '--out', 'results.json']
+        patch.setattr(sys, 'argv', ['test_video.py', *arguments])
+        load_tool().main()
+    return (folder / 'results.json').read_bytes()
+
+
+def environment():
+    """For a process of its own; the number of threads is left to the tool."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
+    return {**{key: value for key, value in os.environ.items() if key != 'OMP_NUM_THREADS'}, 'PYTHONPATH': path}
+
+
+def command(data, folder, *args, checkpoint=None):
+    return subprocess.run([sys.executable, str(TOOL), str(data / 'toy.py'), str(checkpoint or data / 'toy.pth'), *args],
+                          cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
+
+
+def test_results_have_the_ids_and_sizes_of_the_annotation_file(data, expected):
+    entries = json.loads(expected)
+    lengths = {video['id']: video['length'] for video in json.loads((data / 'valid.json').read_text())['videos']}
+    assert [entry['video_id'] for entry in entries] == [video_id for video_id in lengths for _ in range(3)]
+    assert {entry['category_id'] for entry in entries} == {3, 7, 12}
+    for entry in entries:
+        assert list(entry) == ['video_id', 'score', 'category_id', 'segmentations']
+        assert len(entry['segmentations']) == lengths[entry['video_id']]
+        for rle in entry['segmentations']:
+            assert rle is None or decode_rle(rle).shape == SIZE
+
+
+def test_a_killed_run_goes_on_with_two_processes(data, expected, tmp_path):
+    args = [sys.executable, str(TOOL), str(data / 'toy.py'), str(data / 'toy.pth'), '--out', 'results.json']
+    slow = {**environment(), 'TOY_SECONDS': '0.25'}
+    run = subprocess.Popen(args, cwd=tmp_path, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    part = tmp_path / 'results.json.part.0'
+    give_up = time.monotonic() + 60
+    while not (part.exists() and b'"end"' in part.read_bytes() and part.read_bytes().count(b'{"frame"') > 7):
+        assert run.poll() is None and time.monotonic() < give_up
+        time.sleep(0.05)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not (tmp_path / 'results.json').exists()
+
+    finished = command(data, tmp_path, '--out', 'results.json', '--gpus', '2')
+    assert finished.returncode == 0, finished.stderr
+    assert 'Going on with results.json: ' in finished.stdout + finished.stderr
+    assert (tmp_path / 'results.json').read_bytes() == expected
+    assert not list(tmp_path.glob('results.json.*'))
+
+
+def test_dist_test_starts_the_processes_and_evaluates_once(data, expected, tmp_path):
+    finished = subprocess.run(
+        ['sh', str(ROOT / 'tools' / 'dist_test.sh'), str(data / 'toy.py'), str(data / 'toy.pth'), '2', '--out', 'r.pkl',
+         '--eval', 'segm'], cwd=tmp_path, env={**environment(), 'PYTHON': sys.executable}, capture_output=True,
+        text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / 'r.pkl.json').read_bytes() == expected
+    assert finished.stdout.count('AP50') == 1
+    with open(tmp_path / 'r.pkl', 'rb') as file:
+        assert len(pickle.load(file)) == 22
+    usage = subprocess.run(['sh', str(ROOT / 'tools' / 'dist_test.sh'), 'x'], capture_output=True, text=True)
+    assert usage.returncode == 1 and 'usage' in usage.stderr
+
+
+def test_showing_changes_nothing_and_pictures_have_the_names_of_the_data(data, tool, expected, tmp_path):
+    tool('--out', 'results.json', '--show', 'True', '--save_vis_path', 'vis', '--thresh', '0.1')
+    assert (tmp_path / 'results.json').read_bytes() == expected
+    pictures = sorted(path.relative_to(tmp_path / 'vis').as_posix() for path in (tmp_path / 'vis').rglob('*.*'))
+    videos = json.loads((data / 'valid.json').read_text())['videos']
+    assert pictures == sorted(name for video in videos for name in video['file_names'])
+    picture = cv2.imread(str(tmp_path / 'vis' / pictures[0]))
+    assert picture.shape == (*SIZE, 3)
+    frame = cv2.imread(str(next(data.rglob(pictures[0]))))
+    assert abs(picture.astype(int) - frame).mean() > 5  # something is drawn
+    tool('--save_vis_path', 'blank', '--thresh', '1.1')  # nothing reaches this score
+    assert abs(cv2.imread(str(tmp_path / 'blank' / pictures[0])).astype(int) - frame).mean() < 5
+
+
+def test_show_without_a_display_saves_and_says_where(tool, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    tool('--show')
+    assert 'no display' in capsys.readouterr().out
+    assert len(list((tmp_path / 'work_dirs' / 'toy' / 'vis').rglob('*.jpg'))) == 22
+
+
+@pytest.mark.parametrize('name, files', [
+    ('x.pkl', {'x.pkl', 'x.pkl.json'}), ('NAME', {'NAME.json'}), ('v1.2', {'v1.2.json'}), ('y.json', {'y.json'})])
+def test_files_by_the_name_of_out(tool, expected, tmp_path, name, files):
+    tool('--out', f'out/{name}')
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == files
+    results = next(file for file in files if file.endswith('.json'))
+    assert (tmp_path / 'out' / results).read_bytes() == expected
+
+
+def test_out_may_be_a_folder(tool, expected, tmp_path):
+    (tmp_path / 'output').mkdir()
+    tool('--out', 'output/')
+    assert (tmp_path / 'output' / 'results.json').read_bytes() == expected
+
+
+def test_eval_prints_the_table_of_the_results_file(data, tool, tmp_path, capsys):
+    tool('--eval', 'bbox', 'segm')
+    printed = capsys.readouterr().out
+    results = tmp_path / 'work_dirs' / 'toy' / 'results.json'
+    assert evaluate_results(results, data / 'valid.json').table() in printed
+    assert 'bbox is not evaluated' in printed and str(results.relative_to(tmp_path)) in printed
+
+
+def test_validation_measures_what_the_results_file_is_worth(data, tool, tmp_path):
+    tool('--out', 'r.json')
+    cfg = load_config(str(data / 'toy.py'))
+    cfg.update(work_dir='work', val_dataloader=cfg.test_dataloader, val_evaluator=dict(type='VISMetric'),
+               val_cfg=dict(type='VideoValLoop'), test_dataloader=None)
+    metrics = build_runner(cfg).val()
+    stats = evaluate_results(tmp_path / 'r.json', data / 'valid.json').stats
+    assert 0 < stats['AP'] < 1
+    assert metrics == {f'vis/segm_{name}': value for name, value in stats.items()}
+
+
+def test_load_result_does_not_run_the_model(tool, tmp_path, capsys):
+    tool('--out', 'x.pkl', '--eval', 'segm')
+    table = capsys.readouterr().out
+    table = table[table.index('AP '):]
+    tool('--out', 'x.pkl', '--eval', 'segm', '--load_result', checkpoint='gone.pth')
+    assert capsys.readouterr().out == table
+    (tmp_path / 'x.pkl.json').unlink()  # the pickle alone, as from an original tool; the toy's scores follow its rule
+    tool('--out', 'x.pkl', '--load_result', checkpoint='gone.pth')
+    assert capsys.readouterr().out == table
+    with pytest.raises(FileNotFoundError, match='no results file y.json'):
+        tool('--out', 'y.json', '--load_result')
+
+
+def test_without_annotations_there_is_a_sentence_instead_of_a_table(data, tool, tmp_path, expected, capsys):
+    root = tmp_path / 'data'
+    shutil.copytree(data, root)
+    edit_json(root / 'valid.json', lambda content: content.pop('annotations'))
+    tool('--out', 'r.json', '--eval', 'segm', '--cfg-options', f'test_dataloader.dataset.data_root={root}')
+    printed = capsys.readouterr().out
+    assert 'has no annotations' in printed and 'AP50' not in printed
+    assert (tmp_path / 'r.json').read_bytes() == expected
+
+
+def test_a_killed_run_of_another_checkpoint_is_not_taken_up(data, tool, tmp_path, monkeypatch, expected):
+    from helpers.toy_tracker import ToyTracker
+    brighter = tmp_path / 'brighter.pth'
+    torch.save({'state_dict': {'gain': torch.full((1,), 0.5)}}, brighter)
+
+    def fail_late(self, state, count=[0]):
+        count[0] += 1
+        if count[0] == 3:
+            raise KeyboardInterrupt
+        return finish(self, state)
+
+    finish = ToyTracker.finish
+    monkeypatch.setattr(ToyTracker, 'finish', fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        tool('--out', 'r.json', checkpoint=brighter)
+    assert (tmp_path / 'r.json.part.0').stat().st_size > 1000
+    monkeypatch.setattr(ToyTracker, 'finish', finish)
+    tool('--out', 'r.json')
+    assert (tmp_path / 'r.json').read_bytes() == expected
+
+
+@pytest.mark.parametrize('args, checkpoint, sentence', [
+    ([], 'toy.pth', 'Nothing is asked for'),
+    (['--out', '/proc/nowhere/r.json'], 'toy.pth', '/proc/nowhere'),
+    (['--out', 'r.json'], 'toy.py', 'toy.py is not a checkpoint'),
+    (['--out', 'r.json', '--cfg-options', 'test_dataloader.dataset.ann_file=gone.json'], 'toy.pth', 'gone.json'),
+    (['--out', 'r.json', '--load_result'], 'toy.pth', 'no results file r.json')])
+def test_mistakes_cost_one_sentence(data, tool, args, checkpoint, sentence, capsys):
+    with pytest.raises(SystemExit) as left:
+        load_tool().run_tool(lambda: tool(*args, checkpoint=data / checkpoint))
+    assert left.value.code == 1
+    last, = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+    assert sentence in last
+
+
+def test_a_missing_checkpoint_is_told_without_a_traceback(data, tmp_path):
+    finished = command(data, tmp_path, '--out', 'r.json', checkpoint='gone.pth')
+    assert finished.returncode == 1 and finished.stdout == ''
+    assert finished.stderr == 'error: Checkpoint gone.pth does not exist.\n'
+
+
+def test_a_broken_frame_keeps_what_is_finished(data, tool, tmp_path, expected):
+    root = tmp_path / 'data'
+    shutil.copytree(data, root)
+    config = root / 'toy.py'
+    config.write_text(CONFIG.format(root=str(root)))
+    frame = next(root.rglob('video_3/00004.jpg'))
+    content = frame.read_bytes()
+    frame.write_bytes(content[:300])
+    with pytest.raises(ValueError, match='00004.jpg'):
+        tool('--out', 'r.json', config=config)
+    assert (tmp_path / 'r.json.part.0').read_bytes().count(b'{"end"') == 3
+    frame.write_bytes(content)
+    tool('--out', 'r.json', config=config)
+    assert (tmp_path / 'r.json').read_bytes() == expected

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Run a model over the videos of a test set: results file, AP and AR, overlays.
+
+    python tools/test_video.py CONFIG CHECKPOINT --out results.json --eval segm
+    python tools/test_video.py CONFIG CHECKPOINT --save_vis_path DIR --thresh 0.2
+    python tools/test_video.py CONFIG CHECKPOINT --out results.json --gpus 4       four processes (or on the CPU)
+
+CONFIG is a file, or its name under configs/. A run that was killed goes on when the same command is given again, also
+with another number of processes, which changes nothing in the results. Without a GPU a process therefore takes one
+core, however many there are: --gpus 4 takes four. (OMP_NUM_THREADS=4 gives a process four threads; then the last bits
+differ.) The published spellings (--save_path, --load_result, --gpus, --show True) are understood.
+"""
+import argparse
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
+
+import mmvis  # noqa: E402  (first: it supplies the operators that mmcv asks for)
+import torch  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.dist import is_main_process  # noqa: E402
+from mmengine.model import is_model_wrapper  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+from mmvis.converters import load_checkpoint  # noqa: E402
+from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
+from mmvis.evaluation import official_pickle  # noqa: E402
+from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
+from mmvis.evaluation.vis_eval import evaluate_results  # noqa: E402
+from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
+from mmvis.registry import DATASETS  # noqa: E402
+from mmvis.visualization import OverlayFolder, OverlayWindow, has_display  # noqa: E402
+
+
+class Output(NamedTuple):
+    """The files of a run."""
+    json: Path
+    pickle: Optional[Path]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = ToolParser(description='Run a model over the videos of a test set.')
+    parser.add_argument('config', help='config file, or its name under configs/')
+    parser.add_argument('checkpoint', help='weights, in any layout that mmvis knows')
+    parser.add_argument('--out', metavar='FILE',
+                        help='results file; x.json is that file, x.pkl gets the pickle of the original tools and '
+                             'x.pkl.json the results, any other NAME leaves NAME.json')
+    parser.add_argument('--eval', nargs='+', choices=('segm', 'bbox'), metavar='segm',
+                        help='print AP and AR when the annotation file has annotations')
+    parser.add_argument('--load_result', '--load-result', action='store_true',
+                        help='evaluate the file of --out without running the model')
+    parser.add_argument('--show', nargs='?', type=_truth, const=True, default=False, metavar='True',
+                        help='show the overlays in a window; without a display they are saved')
+    parser.add_argument('--save_vis_path', '--save-vis-path', '--save_path', '--save-path', metavar='DIR',
+                        help='save the overlays as DIR/<video>/<frame>.jpg')
+    parser.add_argument('--thresh', type=float, default=0.3, metavar='F',
+                        help='instances with a lower score are not drawn (0.3)')
+    parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
+                        help='change keys of the config: test_dataloader.dataset.split=train')
+    parser.add_argument('--work-dir', '--work_dir', metavar='DIR',
+                        help='where logs go; by default work_dirs/<name of the config>')
+    parser.add_argument('--gpus', type=int, default=1, metavar='N',
+                        help='start N processes on this machine, without GPUs on as many cores (1)')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what has started this process')
+    parser.add_argument('--proc_per_gpu', '--proc-per-gpu', type=int, default=1, help=argparse.SUPPRESS)  # always one
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _truth(text: str) -> bool:
+    words = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f'True or False is expected, not {text!r}')
+    return words[text.lower()]
+
+
+def main() -> None:
+    args = parse_args()
+    if not (args.out or args.eval or args.show or args.save_vis_path):
+        raise ValueError('Nothing is asked for: give at least one of --out FILE, --eval segm, --show, '
+                         '--save_vis_path DIR.')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args)
+    if args.load_result:
+        return evaluate_existing(cfg, args)
+    if not os.path.isfile(args.checkpoint):
+        raise FileNotFoundError(f'Checkpoint {args.checkpoint} does not exist.')
+    if args.launcher == 'none' and (args.gpus != 1 or int(os.environ.get('NNODES', 1)) > 1):
+        args.launcher = 'pytorch'
+        os.environ.setdefault('OMP_NUM_THREADS', '1')  # see set_threads
+        spawn(test_process, args.gpus, args)
+    else:
+        test(cfg, args)
+
+
+def test_process(args: argparse.Namespace) -> None:
+    """What each of the N processes of --gpus runs. It reads the config itself: that imports the modules it names."""
+    run_tool(lambda: test(read_config(args), args))
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config with the arguments put into it."""
+    cfg = load_config(args.config, args.cfg_options)
+    if cfg.get('model') is None or cfg.get('test_dataloader') is None:
+        raise ValueError(f'{cfg.filename} has no model or no test_dataloader: it is not the config of a test.')
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
+    cfg.launcher = args.launcher
+    for key in list(cfg):
+        if key.startswith(('train_', 'val_')) or key in ('optim_wrapper', 'param_scheduler'):
+            cfg.pop(key)
+    # The results are evaluated from their file, the same way as by --load_result and after a resumed run.
+    cfg.update(load_from=None, resume=False, test_evaluator=[], test_cfg=dict(type='VideoTestLoop'))
+    # A process that is done waits for the others; the launcher ends it when one of them fails.
+    cfg.merge_from_dict({'env_cfg.dist_cfg.timeout': 7 * 24 * 3600})
+    return cfg
+
+
+def output_files(args: argparse.Namespace, work_dir: str) -> Optional[Output]:
+    """Where the results go. ``--eval`` alone needs them too: they go to the work directory. None for drawing only."""
+    if args.out is None:
+        return Output(Path(work_dir) / 'results.json', None) if args.eval or args.load_result else None
+    out = Path(args.out)
+    if out.is_dir():
+        return Output(out / 'results.json', None)
+    if out.suffix == '.json':
+        return Output(out, None)
+    return Output(out.with_name(f'{out.name}.json'), out if out.suffix in ('.pkl', '.pickle') else None)
+
+
+def test(cfg: Config, args: argparse.Namespace) -> None:
+    """Run the videos of this process; the first process writes and evaluates the results of all."""
+    output = output_files(args, cfg.work_dir)
+    set_threads()
+    runner = build_runner(cfg)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    report = load_checkpoint(model, args.checkpoint, logger=runner.logger)
+    if report.missing:
+        runner.logger.warning(f'{len(report.missing)} tensors of the model are not in {args.checkpoint} and keep their '
+                              f'initial values ({report.missing[0]} first): these are no results of a trained model.')
+    optimize_for_inference(model, args.precision)
+    loop = runner.test_loop
+    dataset = loop.dataset
+    if output is not None:
+        loop.writer = ResultsWriter(str(output.json), dataset.video_ids, dataset.metainfo['category_ids'],
+                                    describe_run(cfg, args, dataset), output.pickle)
+    loop.sinks = drawers(args, dataset, cfg.work_dir)
+    try:
+        runner.test()
+    except KeyboardInterrupt:
+        if output is not None and is_main_process():
+            print(f'Stopped. Finished videos are kept in {output.json}.part.*; give the same command again to go on.',
+                  flush=True)
+        raise
+    if output is not None and is_main_process():
+        print(f'Results: {output.json}' + (f' and {output.pickle}' if output.pickle else ''), flush=True)
+        if args.eval:
+            evaluate(output.json, dataset, args.eval)
+
+
+def set_threads() -> None:
+    """On a CPU: one thread a process, or ``OMP_NUM_THREADS``, whatever the number of cores and processes.
+
+    Sums that are split over another number of threads differ in their last bits, and the results with them.
+    """
+    if not torch.cuda.is_available():
+        torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1').split(',')[0]))
+
+
+def describe_run(cfg: Config, args: argparse.Namespace, dataset) -> Dict[str, Any]:
+    """What decides the results: what a killed run has left is used only if all of it is the same."""
+    return dict(annotations=_file_state(dataset.ann_file), checkpoint=_file_state(args.checkpoint),
+                videos=len(dataset.videos), classes=list(dataset.metainfo['category_ids']), precision=args.precision,
+                model=_digest(cfg.model), test_dataloader=_digest(cfg.test_dataloader.dataset), mmvis=mmvis.__version__)
+
+
+def _file_state(path: str) -> List[Any]:
+    state = os.stat(path)
+    return [os.path.abspath(path), state.st_size, state.st_mtime_ns]
+
+
+def _digest(part: Any) -> str:
+    return hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def drawers(args: argparse.Namespace, dataset, work_dir: str) -> List[Any]:
+    """The sinks that --show and --save_vis_path ask for."""
+    folder = args.save_vis_path
+    if args.show and folder is None:
+        if has_display():
+            return [OverlayWindow(dataset, args.thresh)] if is_main_process() else []
+        folder = os.path.join(work_dir, 'vis')
+        if is_main_process():
+            print(f'There is no display to show pictures on: they are saved to {folder}.', flush=True)
+    return [OverlayFolder(dataset, Path(folder), args.thresh)] if folder else []
+
+
+def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
+    """--load_result: our results file, or, where it is not there, the pickle alone (that of an original tool)."""
+    output = output_files(args, cfg.work_dir)
+    init_default_scope('mmvis')
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    source = output.json
+    if not source.is_file() and output.pickle is not None and output.pickle.is_file():
+        videos = list(zip(dataset.video_ids, map(int, dataset.video_lengths)))
+        frames = official_pickle.read(output.pickle)
+        source = official_pickle.to_results(frames, videos, dataset.metainfo['category_ids'])
+    elif not source.is_file():
+        raise FileNotFoundError(f'--load_result: there is no results file {source}; run without --load_result first.')
+    evaluate(source, dataset, args.eval or ['segm'])
+
+
+def evaluate(results, dataset, metrics: List[str]) -> None:
+    """Print AP and AR of a results file (or of its entries)."""
+    if not dataset.has_annotations:
+        print(f'{dataset.ann_file} has no annotations, so nothing can be evaluated here; the results file is for the '
+              f'server of the data set.', flush=True)
+        return
+    if 'bbox' in metrics:
+        print('The benchmarks of video instance segmentation compare masks: bbox is not evaluated, segm is.')
+    if len(dataset.videos) < len(dataset.index):
+        print(f'{len(dataset.videos)} of the {len(dataset.index)} videos of {dataset.ann_file} were run: the others '
+              f'count as missed.')
+    print(evaluate_results(results, dataset.ann_file).table(), flush=True)
+
+
+if __name__ == '__main__':
+    run_tool(main)
