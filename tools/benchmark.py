@@ -2,6 +2,7 @@
 """How fast a system is, beside a yardstick and a peer measured in the same run.
 
     python tools/benchmark.py inference CONFIG [--checkpoint FILE] [--threads 1 2] [--precision bf16] [--peer mmdet]
+    python tools/benchmark.py training CONFIG [--batch-size N] [--amp] [--device cuda]
 
 ``inference`` runs a 720p video, made on the spot, one frame at a time through the data path and the model of CONFIG,
 and prints the seconds a frame of every stage. The yardstick is an eager, contiguous, unfused float32 forward of mmdet's
@@ -9,8 +10,11 @@ ResNet-50 and FPN (256 channels, P2 to P6) on one 384x640 image: a figure in yar
 machines. Yardstick, model and peer take turns frame by frame; every figure is a median. Seconds are CPU seconds of the
 process with one thread (so that other work on the machine disturbs little) and wall seconds otherwise.
 docs/benchmark.md has results.
+
+``training`` measures whole training steps (forward, backward, optimizer) of CONFIG on clips of two sample videos.
 """
 import argparse
+import copy
 import json
 import platform
 import resource
@@ -32,10 +36,13 @@ from mmdet.models import FPN, ResNet  # noqa: E402
 from mmdet.registry import MODELS as MMDET_MODELS  # noqa: E402
 from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
 from mmengine.config import Config  # noqa: E402
+from mmengine.optim import build_optim_wrapper  # noqa: E402
 from mmengine.registry import DefaultScope, init_default_scope  # noqa: E402
 from torch import nn  # noqa: E402
 
 from mmvis.converters import load_checkpoint  # noqa: E402
+from mmvis.datasets.clip import clip_collate  # noqa: E402
+from mmvis.datasets.sample_set import make_sample  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool  # noqa: E402
 from mmvis.engine.loops import VideoRun  # noqa: E402
 from mmvis.models import MaskTrackRCNN, VISModel  # noqa: E402
@@ -66,14 +73,21 @@ def parse_args() -> argparse.Namespace:
     inference.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
     inference.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                            help='change keys of the config')
+    training = commands.add_parser('training', help='seconds a training step')
+    training.add_argument('config', help='config file, or its name under configs/')
+    training.add_argument('--batch-size', type=int, metavar='N', help='clips a step; by default that of the config')
+    training.add_argument('--steps', type=int, default=10, metavar='N', help='measured steps (10)')
+    training.add_argument('--threads', type=int, default=2, metavar='N', help='number of threads (2)')
+    training.add_argument('--amp', action='store_true', help='mixed precision, as in tools/train.py')
+    training.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
+    training.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
+                          help='change keys of the config')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    if args.frames < 1 or min(args.threads) < 1:
-        raise ValueError('--frames and --threads must be at least 1.')
-    {'inference': benchmark_inference}[args.command](args)
+    {'inference': benchmark_inference, 'training': benchmark_training}[args.command](args)
 
 
 # What is measured: functions that process one more frame and return seconds by name
@@ -226,10 +240,14 @@ def still_video(folder: Path, frames: int, height: int = 720, width: int = 1280)
 
 def build_dataset(cfg: Config, ann_file: Path):
     """The made video through the test pipeline of the config."""
-    options = {key: value for key, value in cfg.test_dataloader.dataset.items()
-               if key not in ('type', 'split', 'data_root', 'ann_file', 'img_prefix', 'classes')}
-    return DATASETS.build(dict(options, type='VISDataset', ann_file=str(ann_file), test_mode=True,
-                               img_prefix=str(ann_file.parent / 'JPEGImages')))
+    return DATASETS.build(dict(build_options(cfg.test_dataloader.dataset), type='VISDataset', ann_file=str(ann_file),
+                               test_mode=True, img_prefix=str(ann_file.parent / 'JPEGImages')))
+
+
+def build_options(dataset: dict) -> dict:
+    """What the config of a dataset says besides where the data are."""
+    where = ('type', 'split', 'data_root', 'ann_file', 'img_prefix', 'classes')
+    return {key: value for key, value in dataset.items() if key not in where}
 
 
 # Measuring and printing
@@ -255,6 +273,8 @@ def median(seconds: List[Seconds], *stages: str) -> float:
 
 @torch.inference_mode()
 def benchmark_inference(args: argparse.Namespace) -> None:
+    if args.frames < 1 or min(args.threads) < 1:
+        raise ValueError('--frames and --threads must be at least 1.')
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmvis'))
     with tempfile.TemporaryDirectory() as folder:
@@ -277,6 +297,40 @@ def benchmark_inference(args: argparse.Namespace) -> None:
             print_table(subjects, seconds, threads, 'CPU' if cpu_seconds else 'wall')
             if threads == args.threads[0]:  # later ones would count the yardstick and the peer
                 print(f'peak resident memory with our model alone: {memory:.0f} MiB')
+        print_gpu_memory(args.device)
+
+
+def benchmark_training(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmvis'))
+    torch.set_num_threads(args.threads)
+    model = build_model(cfg, None, args.device).train()
+    kind = 'MixedPrecisionOptimWrapper' if args.amp else cfg.optim_wrapper.type
+    optimizer = build_optim_wrapper(model, dict(cfg.optim_wrapper, type=kind))
+    size = args.batch_size or cfg.train_dataloader.batch_size
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / 'sample'
+        make_sample(root, splits=('train',), num_videos={'train': 2})
+        dataset = DATASETS.build(dict(build_options(cfg.train_dataloader.dataset), type='VISDataset',
+                                      ann_file=str(root / 'train.json'), img_prefix=str(root / 'train/JPEGImages')))
+        batch = clip_collate([dataset[index % len(dataset)] for index in range(size)])
+    seconds = []
+    for _ in range(WARM_UP + args.steps):
+        begin = time.perf_counter()
+        model.train_step(copy.deepcopy(batch), optimizer)
+        if args.device != 'cpu':
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begin)
+    height, width = batch['inputs'][0].shape[-2:]
+    print(f'{processor()}, torch {torch.__version__}, {args.device}, {args.threads} threads, {time.strftime("%Y-%m-%d")}')
+    print(f'{size} clips of {len(batch["inputs"][0])} frames at {width}x{height}, {kind}: '
+          f'{statistics.median(seconds[WARM_UP:]):.3f} wall seconds a step (median of {args.steps})')
+    print_gpu_memory(args.device)
+
+
+def print_gpu_memory(device: str) -> None:
+    if device != 'cpu':
+        print(f'peak memory on {torch.cuda.get_device_name()}: {torch.cuda.max_memory_allocated() / 2 ** 20:.0f} MiB')
 
 
 def print_header(args: argparse.Namespace, dataset) -> None:

@@ -1,0 +1,54 @@
+"""The systems that the GPU checks run, with small random inputs. A system that joins the toolbox adds its row here."""
+from typing import Dict
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
+
+from mmvis.engine import load_config
+from mmvis.registry import MODELS
+from mmvis.structures import FrameSample, VideoInfo
+
+#: system -> config whose model is built, with random weights
+CONFIGS: Dict[str, str] = {'masktrack_rcnn': 'masktrack_rcnn_r50_fpn_1x_youtubevos.py'}
+#: system -> (frames of a training clip)
+CLIP_LENGTH: Dict[str, int] = {'masktrack_rcnn': 2}
+
+
+def build(system: str) -> torch.nn.Module:
+    """The model of a system with seeded random weights, on the CPU, in eval mode."""
+    torch.manual_seed(0)
+    model = MODELS.build(load_config(CONFIGS[system]).model)
+    return model.eval()
+
+
+def frames(num: int, height: int = 360, width: int = 640) -> torch.Tensor:
+    """uint8 [num, 3, height, width]: smooth noise, the same on every machine."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.uniform(0, 255, (num, 3, height // 20, width // 20)).astype(np.float32))
+    return torch.nn.functional.interpolate(coarse, (height, width), mode='bilinear').to(torch.uint8)
+
+
+def video(num: int, height: int = 360, width: int = 640) -> VideoInfo:
+    return VideoInfo(1, (2 * height, 2 * width), (height, width), 0.5, num)
+
+
+def training_batch(system: str, num_clips: int = 1, height: int = 160, width: int = 288) -> dict:
+    """A batch as the data path collates it: every frame shows the same two objects."""
+    length = CLIP_LENGTH[system]
+    boxes = torch.tensor([[20., 20., 99., 99.], [120., 40., 239., 139.]])
+    masks = torch.zeros(2, height, width, dtype=torch.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist()):
+        mask[y1:y2 + 1, x1:x2 + 1] = 1
+    samples = []
+    for clip in range(num_clips):
+        samples.append([])
+        for index in range(length):
+            sample = FrameSample(metainfo=dict(video_id=clip, frame_idx=index, num_frames=length, ori_shape=(height, width),
+                                               img_shape=(height, width), scale_factor=1.0, flip=False))
+            sample.gt_instances = InstanceData(bboxes=boxes.clone(), labels=torch.tensor([1, 2]), masks=masks.clone(),
+                                               instance_ids=torch.tensor([5, 6]))
+            sample.ignored_instances = InstanceData(bboxes=boxes[:0], labels=torch.zeros(0, dtype=torch.int64),
+                                                    masks=masks[:0], instance_ids=torch.zeros(0, dtype=torch.int64))
+            samples[-1].append(sample)
+    return dict(inputs=[frames(length, height, width) for _ in range(num_clips)], data_samples=samples)
