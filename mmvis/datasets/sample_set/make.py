@@ -19,7 +19,7 @@ from .shapes import CATEGORIES
 VERSION = '1'
 
 #: split -> (number of videos, fewest and most frames of a video)
-SPLITS: Dict[str, Tuple[int, int, int]] = {'train': (80, 20, 40), 'valid': (16, 20, 40), 'long': (3, 200, 240)}
+SPLITS: Dict[str, Tuple[int, int, int]] = {'train': (160, 20, 40), 'valid': (16, 20, 40), 'long': (3, 200, 240)}
 _MANIFEST = 'manifest.json'
 _MOST_VIDEOS = 997
 
@@ -123,7 +123,7 @@ def make_sample(root: Union[str, os.PathLike], seed: int = 0, splits: Sequence[s
     Args:
         seed: 0 is the set that all published numbers refer to.
         splits: any of ``train``, ``valid``, ``long`` (videos of 200 frames and more).
-        num_videos: split -> number of videos, instead of 80, 16 and 3.
+        num_videos: split -> number of videos, instead of 160, 16 and 3.
 
     Returns:
         The manifest: version, seed, number of videos, and the sha256 of annotations and pixels of each split.
