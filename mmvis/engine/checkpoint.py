@@ -1,0 +1,139 @@
+"""Checkpoints of a training: what they hold, how they are written, which one a resumed run takes.
+
+A file holds tensors and plain Python values only, so that it loads with ``torch.load(..., weights_only=True)`` and
+nothing has to be allowed in addition. It is written under another name and renamed: a kill leaves the old file or the
+new one, never half of one.
+"""
+import os
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, MessageHub
+
+from mmvis.converters import read_checkpoint
+
+#: Names that every checkpoint of a training has; a file of weights alone lacks some.
+TRAINING_KEYS = ('meta', 'state_dict', 'optimizer', 'rng_states')
+#: A log line smooths over a few dozen iterations; a checkpoint keeps so many of each curve.
+HISTORY_LENGTH = 1000
+# set anew by every run
+_RUN_INFO = ('cfg', 'experiment_name', 'mmengine_version', 'dataset_meta', 'loop_stage', 'eta')
+
+
+def to_plain(value: Any) -> Any:
+    """Copy of a nested value with tensors on the CPU and plain Python values only.
+
+    NumPy arrays become tensors and NumPy scalars Python numbers; an ``OrderedDict`` keeps its ``_metadata`` (the layer
+    versions of a state dict).
+
+    Raises:
+        TypeError: a value of another type, by the path to it.
+    """
+    return _to_plain(value, 'checkpoint')
+
+
+def _to_plain(value: Any, path: str) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
+        return torch.from_numpy(value.copy())
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        plain = {_to_plain(key, path): _to_plain(item, f'{path}[{key!r}]') for key, item in value.items()}
+        if isinstance(value, OrderedDict):
+            plain = OrderedDict(plain)
+            if hasattr(value, '_metadata'):
+                plain._metadata = _to_plain(value._metadata, f'{path}._metadata')
+        return plain
+    if isinstance(value, (list, tuple)):
+        items = [_to_plain(item, f'{path}[{index}]') for index, item in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, Path):
+        return str(value)
+    for plain_type in (bool, int, float, str):
+        if isinstance(value, plain_type):
+            return plain_type(value)
+    if value is None:
+        return None
+    raise TypeError(f'{path} is a {type(value).__name__}: a checkpoint holds tensors and plain Python values only.')
+
+
+def write_checkpoint(checkpoint: Dict[str, Any], path: str) -> None:
+    """Write under a temporary name, then rename."""
+    temporary = f'{path}.tmp'
+    try:
+        with open(temporary, 'wb') as file:
+            torch.save(to_plain(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_last_checkpoint(work_dir: str, path: str) -> None:
+    """Note in ``work_dir/last_checkpoint`` which file is the latest."""
+    temporary = Path(work_dir) / 'last_checkpoint.tmp'
+    temporary.write_text(str(path))
+    os.replace(temporary, Path(work_dir) / 'last_checkpoint')
+
+
+def find_checkpoints(work_dir: str) -> List[Path]:
+    """Checkpoints of a work directory, the latest first: the one noted in ``last_checkpoint``, then by age."""
+    work_dir = Path(work_dir)
+    files = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
+    files.sort(key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    note = work_dir / 'last_checkpoint'
+    if note.is_file():
+        noted = Path(note.read_text().strip())
+        for file in (work_dir / noted.name, noted):  # first by its name: the work directory may have been moved
+            if file.is_file():
+                return [file, *(other for other in files if other != file)]
+    return files
+
+
+def read_training_state(path: str) -> Dict[str, Any]:
+    """Content of a checkpoint of a training, tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is broken, or holds weights but no state of a training.
+    """
+    checkpoint = read_checkpoint(path)
+    missing = [key for key in TRAINING_KEYS if key not in checkpoint]
+    if missing:
+        raise ValueError(f'{path} has no {", ".join(missing)}: it holds weights but not the state of a training, which '
+                         'cannot go on from it. Start a new training from its weights with --load-from.')
+    return checkpoint
+
+
+def pack_message_hub(hub: MessageHub) -> Dict[str, Any]:
+    """What mmengine's message hub knows: the ends of the curves, the best score, the kept checkpoints ...
+
+    A hook may have put anything there: what is not a plain value is left out.
+    """
+    state = hub.state_dict()
+    curves = {}
+    for name, history in state['log_scalars'].items():
+        values, counts = history.data
+        curves[name] = dict(values=values[-HISTORY_LENGTH:], counts=counts[-HISTORY_LENGTH:])
+    info = {}
+    for name, value in state['runtime_info'].items():
+        if name not in _RUN_INFO:
+            with suppress(TypeError):
+                info[name] = to_plain(value)
+    return dict(curves=curves, info=info)
+
+
+def restore_message_hub(hub: MessageHub, state: Dict[str, Any]) -> None:
+    """Undo :func:`pack_message_hub`."""
+    curves = {name: HistoryBuffer(curve['values'].numpy(), curve['counts'].numpy())
+              for name, curve in state['curves'].items()}
+    hub.load_state_dict(dict(log_scalars=curves, runtime_info=state['info'],
+                             resumed_keys=dict.fromkeys([*curves, *state['info']], True)))

@@ -1,0 +1,255 @@
+"""The runner: mmengine's, with what a resumed training and a training on CPUs lack there."""
+import importlib.util
+import os
+import time
+import warnings
+from typing import Any, Dict, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import (all_gather_object, broadcast_object_list, get_rank, is_distributed, is_main_process,
+                           sync_random_seed)
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner, set_random_seed
+from torch import nn
+
+from mmvis.converters import load_checkpoint
+from mmvis.registry import MODEL_WRAPPERS, RUNNERS
+from mmvis.version import __version__
+
+from .checkpoint import (find_checkpoints, pack_message_hub, read_training_state, restore_message_hub, write_checkpoint)
+from .launch import init_dist
+from .rng import get_rng_state
+
+LOGGERS = {'local': 'LocalVisBackend', 'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}
+
+
+def build_runner(cfg: Config) -> 'VISRunner':
+    """Runner of a config.
+
+    Beside mmengine's own keys a config has ``loggers``: names out of :data:`LOGGERS`, where the curves go.
+
+    Raises:
+        ValueError: an unknown logger, or one whose package is not installed.
+    """
+    loggers = cfg.get('loggers', ['local'])
+    loggers = [loggers] if isinstance(loggers, str) else list(loggers)
+    for name in loggers:
+        if name not in LOGGERS:
+            raise ValueError(f'loggers has {name!r}: take some of {", ".join(LOGGERS)}.')
+        if name != 'local' and importlib.util.find_spec(name) is None:
+            raise ValueError(f'loggers has {name!r}, but the package {name} is not installed: pip install {name}')
+    if 'visualizer' not in cfg:
+        names = dict.fromkeys(['local', *loggers])
+        cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type=LOGGERS[name]) for name in names])
+    return VISRunner.from_cfg(cfg)
+
+
+@RUNNERS.register_module()
+class VISRunner(Runner):
+    """mmengine's runner with these differences.
+
+    * A checkpoint holds tensors and plain Python values, and the states of the random generators of every process.
+    * ``resume`` is False, True (the latest readable checkpoint of the work directory, or ``load_from`` when there is
+      none yet) or the path of a checkpoint. A resumed training goes on as if it had never been stopped; its seed is
+      that of the checkpoint.
+    * ``load_from`` takes every layout that ``mmvis.converters`` knows.
+    * Distributed training works on CPUs.
+    """
+
+    # -- environment
+
+    def setup_env(self, env_cfg: Dict[str, Any]) -> None:
+        if self.distributed and not is_distributed():
+            init_dist(self.launcher, **env_cfg.get('dist_cfg', {}))
+        super().setup_env(env_cfg)
+
+    def set_randomness(self, seed: Optional[int], diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+        """Seed the generators; without a seed one is drawn, the same for all processes.
+
+        Args:
+            seed: seed of the data and of the generators.
+            diff_rank_seed: add the rank to the seed of the generators. The data have one seed all the same, as the
+                processes share one order of samples.
+            deterministic: take deterministic algorithms; an operator that has none warns.
+        """
+        self._seed_drawn = seed is None
+        self._seed = int(sync_random_seed()) if seed is None else int(seed)
+        self._deterministic = deterministic
+        # the loops read it, and would take the seed away from the samplers
+        self._randomness_cfg = dict(seed=self._seed, deterministic=deterministic)
+        if deterministic:
+            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+        set_random_seed(self._seed + (get_rank() if diff_rank_seed else 0), deterministic)
+        if deterministic:
+            torch.use_deterministic_algorithms(True, warn_only=True)
+
+    def wrap_model(self, model_wrapper_cfg: Optional[Dict[str, Any]], model: nn.Module) -> nn.Module:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', '.*broadcast_buffers', FutureWarning)  # torch's of mmengine
+            if get_device() != 'cpu' or not self.distributed or is_model_wrapper(model):
+                return super().wrap_model(model_wrapper_cfg, model)
+            # a CPU has no device ids and no synchronised batch normalisation
+            options = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
+                           find_unused_parameters=self.cfg.get('find_unused_parameters', False))
+            options.update(model_wrapper_cfg or {}, module=revert_sync_batchnorm(model))
+            return MODEL_WRAPPERS.build(options)
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: Optional[Dict[str, Any]] = None) -> None:
+        """Learning rate x (samples a step / ``base_batch_size``), where ``auto_scale_lr.enable`` says so.
+
+        The linear rule of Goyal et al., "Accurate, Large Minibatch SGD" (arXiv:1706.02677), section 2.1.
+        """
+        if not (auto_scale_lr or {}).get('enable', False):
+            return
+        counts = getattr(optim_wrapper, '_accumulative_counts', 1)
+        batch_size = self.train_dataloader.batch_sampler.batch_size
+        real, base = batch_size * self.world_size * counts, auto_scale_lr['base_batch_size']
+        wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+        for wrapper in wrappers:
+            for group in wrapper.optimizer.param_groups:
+                group['lr'] *= real / base
+        self.logger.info(f'Learning rate scaled by {real / base:g}: {real} samples a step ({batch_size} x '
+                         f'{self.world_size} processes x {counts} accumulated) instead of {base}.')
+
+    # -- training
+
+    def train(self) -> nn.Module:
+        self._training_state = self._find_training_state()
+        if self._training_state is not None:  # before the data loaders are built, which take the seed
+            seed = self._training_state['meta']['seed']
+            if not self._seed_drawn and seed != self.seed:
+                self.logger.warning(f'The seed is {seed}, as in the resumed checkpoint, not {self.seed}.')
+            self.set_randomness(**{**self._randomness_cfg, 'seed': seed})
+        elif self._seed_drawn:
+            self.logger.info(f'Seed {self.seed} was drawn: --seed {self.seed} repeats this training.')
+        return super().train()
+
+    def _find_training_state(self) -> Optional[Dict[str, Any]]:
+        """Content of the checkpoint to go on from; None for a training from its start."""
+        if not self._resume:
+            return None
+        path = self._resume if isinstance(self._resume, str) else self._find_latest()
+        if path is None:
+            self.logger.info(f'Nothing to resume in {self.work_dir}: the training starts from its beginning.')
+            self._resume = False
+            return None
+        self._resume = path
+        return read_training_state(path)
+
+    def _find_latest(self) -> Optional[str]:
+        """The latest checkpoint that can be read. The first process looks, the others take what it found."""
+        answer = [None, None]
+        if is_main_process():
+            candidates = find_checkpoints(self.work_dir)
+            for candidate in candidates:
+                try:
+                    read_training_state(str(candidate))
+                except (OSError, ValueError) as error:
+                    self.logger.warning(f'{error} Taking the checkpoint before it.')
+                else:
+                    answer[0] = str(candidate)
+                    break
+            else:
+                if candidates:
+                    answer[1] = f'None of the {len(candidates)} checkpoints in {self.work_dir} can be resumed.'
+        broadcast_object_list(answer)
+        if answer[1] is not None:
+            raise ValueError(answer[1])
+        return answer[0]
+
+    def _init_model_weights(self) -> None:
+        if self._training_state is None:  # else every weight comes from the checkpoint
+            super()._init_model_weights()
+
+    def load_or_resume(self) -> None:
+        if self._has_loaded:
+            return
+        if getattr(self, '_training_state', None) is not None:
+            self._restore(self._training_state, self._resume)
+            self._training_state = None
+        elif self._load_from is not None:
+            self.load_checkpoint(self._load_from)
+
+    def load_checkpoint(self, filename: str, map_location: str = 'cpu', strict: bool = False, **unused) -> None:
+        """Load weights in any layout that ``mmvis.converters`` knows; it prints what became of every tensor."""
+        load_checkpoint(self._bare_model, filename, strict=strict, logger=self.logger)
+        self._has_loaded = True
+
+    def resume(self, filename: str, **unused) -> None:
+        """Put model, optimizer, schedules, counters and generators back as they were when the file was written."""
+        self._restore(read_training_state(filename), filename)
+
+    def _restore(self, state: Dict[str, Any], filename: str) -> None:
+        meta = state['meta']
+        self.call_hook('after_load_checkpoint', checkpoint=state)
+        try:
+            self._bare_model.load_state_dict(state['state_dict'])
+        except RuntimeError as error:
+            reason = ' '.join(str(error).split())
+            raise ValueError(f'{filename} is a checkpoint of another model: {reason[:300]}') from None
+        self.optim_wrapper.load_state_dict(state['optimizer'])
+        restored = [f'epoch {meta["epoch"]}, iteration {meta["iter"]}',
+                    f'optimizer with {len(state["optimizer"].get("state", ()))} states']
+        if self.param_schedulers is not None and 'param_schedulers' in state:
+            for scheduler, values in zip(_flat(self.param_schedulers), _flat(state['param_schedulers'])):
+                scheduler.load_state_dict(values)
+            restored.append(f'{len(_flat(state["param_schedulers"]))} schedules')
+        restored.insert(1, 'lr ' + ', '.join(f'{lr:g}' for lr in sorted({*self.optim_wrapper.get_lr()['lr']})))
+        restore_message_hub(self.message_hub, state['message_hub'])
+        self.train_loop.resume_at(meta['epoch'], meta['iter'], meta['iters_per_epoch'])
+        if len(state['rng_states']) == self.world_size:
+            self.train_loop.rng_state = state['rng_states'][get_rank()]
+            restored.append(f'random generators of {self.world_size} processes')
+        else:
+            self.logger.warning(f'The checkpoint was written by {len(state["rng_states"])} processes, now there are '
+                                f'{self.world_size}: the draws will not be those of a training that was never stopped.')
+        self._has_loaded = True
+        self.logger.info(f'Resumed {filename}: {"; ".join(restored)}.')
+        if self.iter >= self.max_iters:
+            self.logger.info(f'All {self.max_iters} iterations of this training are done already.')
+
+    def save_checkpoint(self, out_dir: str, filename: str, file_client_args: None = None, save_optimizer: bool = True,
+                        save_param_scheduler: bool = True, meta: Optional[Dict[str, Any]] = None, by_epoch: bool = True,
+                        backend_args: None = None) -> None:
+        """Write a checkpoint; called on all processes, as it gathers the states of their generators.
+
+        Args:
+            out_dir, filename: where to.
+            save_optimizer, save_param_scheduler: without them the file cannot be resumed.
+            meta: epochs and iterations done (``epoch``, ``iter``); by default counted from the present ones.
+            by_epoch: called at the end of an epoch, not of an iteration.
+            file_client_args, backend_args: of mmengine; not used, files are local.
+        """
+        # a checkpoint written by a validation takes the states from before it
+        rng_states = all_gather_object(self.train_loop.rng_state or get_rng_state())
+        if not is_main_process():
+            return
+        done = dict(epoch=self.epoch + 1, iter=self.iter) if by_epoch else dict(epoch=self.epoch, iter=self.iter + 1)
+        done.update(meta or {})
+        checkpoint = {
+            'meta': dict(done, iters_per_epoch=len(self.train_dataloader), world_size=self.world_size, seed=self.seed,
+                         cfg=self.cfg.pretty_text, experiment_name=self.experiment_name,
+                         time=time.strftime('%Y%m%d_%H%M%S'), mmvis_version=__version__,
+                         dataset_meta=getattr(self.train_dataloader.dataset, 'metainfo', {})),
+            'state_dict': self._bare_model.state_dict(),
+            'message_hub': pack_message_hub(self.message_hub),
+            'rng_states': rng_states,
+        }
+        if save_optimizer:
+            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in _flat(self.param_schedulers)]
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        write_checkpoint(checkpoint, os.path.join(out_dir, filename))
+
+    @property
+    def _bare_model(self) -> nn.Module:
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+
+def _flat(schedulers) -> list:
+    """Schedules of one optimizer (a list) or of several (a dict of lists) in one list."""
+    return sum(schedulers.values(), []) if isinstance(schedulers, dict) else list(schedulers)

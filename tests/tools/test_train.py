@@ -1,0 +1,182 @@
+"""tools/train.py as a user types it."""
+import importlib.util
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.tiny_vis import make_tiny_dataset
+from helpers.toy_training import toy_config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def train_tool():
+    spec = importlib.util.spec_from_file_location('train_tool', ROOT / 'tools/train.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+@pytest.fixture
+def config(tmp_path):
+    """File of a toy config; its losses go to tmp_path/losses.txt."""
+    make_tiny_dataset(tmp_path / 'data', num_videos=2, num_frames=4)
+    cfg = toy_config(tmp_path / 'data', tmp_path)
+    for key in ('work_dir', 'launcher', 'randomness'):  # the tool's to set
+        cfg.pop(key)
+    cfg.dump(tmp_path / 'toy.py')
+    return tmp_path / 'toy.py'
+
+
+@pytest.fixture
+def train(train_tool, monkeypatch, capfd, tmp_path):
+    """Run the tool in this process: train('--seed', 3) -> (exit code, what it printed)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        # two runs of one name in one second would share a logger
+        args = [*args, '--cfg-options', f'experiment_name={uuid.uuid4().hex}']
+        monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, args)])
+        code = 0
+        try:
+            train_tool.run_tool(train_tool.main)
+        except SystemExit as stop:
+            code = stop.code
+        return code, ''.join(capfd.readouterr())
+    return run
+
+
+def losses(path):
+    return [line.split()[3] for line in path.read_text().splitlines()]
+
+
+def test_plain_command_with_a_drawn_seed_can_be_repeated(train, config, tmp_path):
+    code, out = train(config)
+    assert code == 0
+    work_dir = tmp_path / 'work_dirs' / config.stem
+    assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'epoch_3.pth')
+    assert 'eta: 0:00:00' in out and 'Epoch(val)' not in out
+    seed = out.split('Seed ')[1].split()[0]
+    assert f'--seed {seed} repeats this training' in out
+    drawn = losses(tmp_path / 'losses.txt')
+    (tmp_path / 'losses.txt').unlink()
+    code, out = train(config, '--seed', seed, '--work-dir', tmp_path / 'again')
+    assert code == 0 and losses(tmp_path / 'losses.txt') == drawn
+
+
+def test_published_spellings(train, config, tmp_path):
+    code, out = train(config, '--work_dir', tmp_path / 'w', '--validate', '--gpus', '1', '--seed', '0',
+                      '--cfg-options', 'train_cfg.max_epochs=2')
+    assert code == 0 and out.count('Epoch(val)') == 2 and 'vis/segm_AP' in out
+    code, out = train(config, '--work_dir', tmp_path / 'w', '--resume_from', tmp_path / 'w/epoch_2.pth')
+    assert code == 0 and f'Resumed {tmp_path / "w/epoch_2.pth"}: epoch 2, iteration 8' in out
+
+
+def test_amp_scaled_rate_determinism_and_tensorboard(train, config, tmp_path):
+    try:
+        code, out = train(config, '--amp', '--auto-scale-lr', '--deterministic', '--work-dir', tmp_path / 'w',
+                          '--cfg-options', 'loggers=tensorboard', 'train_dataloader.batch_size=4')
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert code == 0
+    assert 'Learning rate scaled by 2: 4 samples a step (4 x 1 processes x 1 accumulated) instead of 2.' in out
+    assert 'lr: 2.0000e-02' in out  # a tenth of 0.2 at the start of the warm-up
+    assert 'MixedPrecisionOptimWrapper' in out
+    assert list((tmp_path / 'w').glob('*/vis_data/events.out.tfevents.*'))
+
+
+def test_ctrl_c_says_where_the_last_checkpoint_is(train, config, tmp_path):
+    code, out = train(config, '--work-dir', tmp_path / 'w', '--cfg-options', 'default_hooks.stop.type=KillHook',
+                      'default_hooks.stop.after=6', 'default_hooks.stop.name=SIGINT')
+    assert code == 130 and 'Traceback' not in out
+    assert out.endswith(f'Stopped in iteration 6. The last checkpoint is {tmp_path / "w/epoch_1.pth"}: '
+                        '--resume goes on from it.\n')
+
+
+def test_loss_that_is_not_finite_stops_the_training(train, config, tmp_path):
+    code, out = train(config, '--work-dir', tmp_path / 'w', '--cfg-options', 'model.explode_at=4')
+    assert code == 1 and 'Traceback' not in out
+    assert 'error: Training stopped at iteration 4: loss is nan, loss_cover is nan, grad_norm is nan.' in out
+    assert not list((tmp_path / 'w').glob('*.pth'))  # iteration 4 ends the epoch, but its weights are ruined
+
+
+@pytest.mark.parametrize('args, sentence', [
+    (['no_such.py'], 'There is no config no_such.py'),
+    (['CONFIG', '--resume', 'no.pth'], 'Checkpoint no.pth does not exist.'),
+    (['CONFIG', '--load-from', 'no.pth'], 'Checkpoint no.pth does not exist.'),
+    (['CONFIG', '--launcher', 'ssh'], "--launcher: invalid choice: 'ssh'"),
+    (['CONFIG', '--launcher', 'pytorch'], 'Launcher pytorch needs the environment variable RANK'),
+    (['CONFIG', '--gpus', '0'], '0 processes cannot be started'),
+    (['CONFIG', '--seed', 'x'], "--seed: invalid int value: 'x'"),
+    (['CONFIG', '--cfg-options', 'abc'], "'abc' is not of the form key=value"),
+    (['CONFIG', '--cfg-options', 'model.type=NoModel'], 'NoModel is not in the mmvis::model registry'),
+    (['CONFIG', '--cfg-options', 'loggers=wanda'], "loggers has 'wanda': take some of local, tensorboard, wandb"),
+    (['CONFIG', '--cfg-options', 'train_dataloader.dataset.ann_file=none.json'], 'none.json'),
+    (['CONFIG', '--cfg-options', 'train_dataloader=None'], 'has no train_dataloader'),
+    (['CONFIG', '--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'], 'has no auto_scale_lr.base_batch_size'),
+])
+def test_mistakes_cost_one_sentence(train, config, args, sentence, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    code, out = train(*[config if arg == 'CONFIG' else arg for arg in args])
+    assert code == 1 and 'Traceback' not in out
+    last = out.strip().splitlines()[-1]
+    assert 'error: ' in last and sentence in last
+
+
+def test_bad_frame_in_a_worker_costs_one_sentence(train, config, tmp_path):
+    frame = next((tmp_path / 'data/train/JPEGImages').rglob('*.jpg'))
+    frame.write_bytes(b'')
+    code, out = train(config, '--cfg-options', 'train_dataloader.num_workers=1')
+    assert code == 1 and 'Traceback' not in out
+    last = out.strip().splitlines()[-1]
+    assert last.startswith('error: ') and frame.name in last and 'worker process' not in last
+
+
+def run_script(*args, **variables):
+    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, CUDA_VISIBLE_DEVICES='', **variables)
+    env['PYTHONPATH'] = os.pathsep.join([str(ROOT / 'tests'), env.get('PYTHONPATH', '')])
+    return subprocess.run(list(map(str, args)), env=env, capture_output=True, text=True, timeout=300)
+
+
+def test_two_processes_on_a_cpu_and_resumed(config, tmp_path):
+    done = run_script('sh', ROOT / 'tools/dist_train.sh', config, 2, '--seed', '3', '--work-dir', tmp_path / 'whole')
+    assert done.returncode == 0, done.stderr
+    files = [tmp_path / f'losses.txt.{rank}' for rank in range(2)]
+    whole = [file.read_text().splitlines() for file in files]
+    assert len(whole[0]) == len(whole[1]) == 6 and whole[0] != whole[1]  # 8 clips, 2 x 2 a step, 3 epochs
+
+    for file in files:
+        file.unlink()
+    done = run_script(sys.executable, ROOT / 'tools/train.py', config, '--gpus', '2', '--work-dir', tmp_path / 'rest',
+                      '--resume', tmp_path / 'whole/epoch_1.pth')
+    assert done.returncode == 0 and 'random generators of 2 processes' in done.stdout + done.stderr, done
+    assert [file.read_text().splitlines() for file in files] == [lines[2:] for lines in whole]
+    weights = [torch.load(tmp_path / name / 'epoch_3.pth')['state_dict'] for name in ('whole', 'rest')]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_slurm_script_hands_its_arguments_to_srun(tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    path = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
+    done = run_script('sh', ROOT / 'tools/slurm_train.sh', 'gpu', 'a job', 'c.py', 'work dir', '--amp', PATH=path,
+                      GPUS='4', SRUN_ARGS='--exclusive --mem=0')
+    words = done.stdout.splitlines()
+    assert words[:5] == ['-p', 'gpu', '--job-name=a job', '--gres=gpu:4', '--ntasks=4']
+    tool = str(ROOT / 'tools/train.py')
+    assert words[-8:] == ['-u', tool, 'c.py', '--launcher', 'slurm', '--work-dir', 'work dir', '--amp']
+    assert '--exclusive' in words and '--mem=0' in words
+    done = run_script('sh', ROOT / 'tools/slurm_train.sh', 'gpu', 'job', 'c.py', '--amp', PATH=path)
+    assert done.stdout.splitlines()[-4:] == ['c.py', '--launcher', 'slurm', '--amp']
+    assert run_script('sh', ROOT / 'tools/slurm_train.sh', 'gpu').returncode == 1
+
+
+def test_print_config_shows_the_joined_config(config):
+    done = run_script(sys.executable, ROOT / 'tools/print_config.py', config, '--cfg-options', 'model.noise=False')
+    assert done.returncode == 0 and "model = dict(noise=False, type='ToyModel')" in done.stdout

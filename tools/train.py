@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Train a model.
+
+    python tools/train.py CONFIG                            one process
+    python tools/train.py CONFIG --gpus 4                   four processes (without GPUs: four on the CPU)
+    python tools/train.py CONFIG --resume                   go on from the latest checkpoint of the work directory
+
+CONFIG is a file, or its name under configs/. The published spellings (--work_dir, --resume_from, --validate, --gpus)
+are understood.
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
+
+import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+from mmengine.config import Config  # noqa: E402
+from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
+from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    parser = ToolParser(description='Train a model.', formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('config', help='config file, or its name under configs/')
+    parser.add_argument('--work-dir', '--work_dir', metavar='DIR',
+                        help='where checkpoints and logs go; by default work_dirs/<name of the config>')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='FILE',
+                        help='go on from FILE, or from the latest checkpoint of the work directory')
+    parser.add_argument('--resume-from', '--resume_from', dest='resume', metavar='FILE', default=argparse.SUPPRESS,
+                        help='the same as --resume FILE')
+    parser.add_argument('--load-from', '--load_from', metavar='FILE', help='start a new training from these weights')
+    parser.add_argument('--validate', action='store_true', help='validate after every epoch')
+    parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16, or float16 on a GPU without it')
+    parser.add_argument('--auto-scale-lr', '--autoscale-lr', action='store_true',
+                        help='learning rate in proportion to the samples a step')
+    parser.add_argument('--seed', type=int, help='seed of data and weights; by default one is drawn and printed')
+    parser.add_argument('--deterministic', action='store_true', help='deterministic algorithms where there are some')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
+                        help='change keys of the config: train_dataloader.batch_size=4')
+    parser.add_argument('--gpus', type=int, default=1, metavar='N', help='start N processes on this machine')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what has started this process')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args)
+    if args.launcher == 'none' and (args.gpus != 1 or int(os.environ.get('NNODES', 1)) > 1):
+        args.launcher = 'pytorch'
+        spawn(train_process, args.gpus, args)
+    else:
+        train(cfg)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config, with the arguments put into it."""
+    cfg = load_config(args.config, args.cfg_options)
+    for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            raise ValueError(f'{cfg.filename} has no {key}: it is not the config of a training.')
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
+    if args.resume:
+        cfg.resume = True if args.resume == 'auto' else args.resume
+    if args.load_from:
+        cfg.load_from = args.load_from
+    if args.amp:
+        cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ValueError(f'{cfg.filename} has no auto_scale_lr.base_batch_size, which --auto-scale-lr goes by.')
+        cfg.auto_scale_lr.enable = True
+    cfg.setdefault('randomness', dict(seed=None))
+    if args.seed is not None:
+        cfg.randomness.seed = args.seed
+    if args.deterministic:
+        cfg.randomness.deterministic = True
+    if args.validate:
+        cfg.train_cfg.val_interval = 1
+    if not cfg.train_cfg.get('val_interval'):  # then the validation data need not be there
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    return cfg
+
+
+def train_process(args: argparse.Namespace) -> None:
+    """What each of the N processes of --gpus runs."""
+    run_tool(lambda: train(read_config(args)))
+
+
+def train(cfg: Config) -> None:
+    runner = build_runner(cfg)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        if runner.rank == 0:
+            files = find_checkpoints(runner.work_dir)
+            hint = f'The last checkpoint is {files[0]}: --resume goes on from it.' if files else 'No checkpoint yet.'
+            print(f'Stopped in iteration {runner.iter + 1}. {hint}', flush=True)
+        raise
+
+
+if __name__ == '__main__':
+    run_tool(main)
