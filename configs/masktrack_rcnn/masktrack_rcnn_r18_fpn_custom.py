@@ -9,16 +9,17 @@ _base_ = ['../_base_/models/masktrack_rcnn_r50_fpn.py', '../_base_/datasets/samp
 
 data_root = 'data/custom'       # train.json, train/JPEGImages/<video>/<frame>.jpg, valid.json, valid/JPEGImages/...
 num_classes = 40                # as many as the annotation files have categories
-scale = (480, 272)              # longest and shortest side of the network input
+scale = (384, 216)              # longest and shortest side of the network input
 
 model = dict(
     # The running statistics of ImageNet stay: a batch is too small for better ones.
     backbone=dict(depth=18, frozen_stages=1, norm_eval=True),
-    neck=dict(in_channels=[64, 128, 256, 512], out_channels=128, num_outs=5),
-    rpn_head=dict(in_channels=128, feat_channels=128),
-    bbox_head=dict(num_classes=num_classes, in_channels=128, fc_channels=512),
-    track_head=dict(in_channels=128, fc_channels=512),
-    mask_head=dict(num_classes=num_classes, in_channels=128, conv_channels=128))
+    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, num_outs=5),
+    rpn_head=dict(in_channels=64, feat_channels=64),
+    bbox_head=dict(num_classes=num_classes, in_channels=64, fc_channels=512),
+    track_head=dict(in_channels=64, fc_channels=512),
+    mask_head=dict(num_classes=num_classes, in_channels=64, conv_channels=64, num_convs=2),
+    train_cfg=dict(rcnn=dict(sampler=dict(num=64, pos_fraction=0.5))))
 
 test_pipeline = [dict(type='ClipResize', scale=scale, rule='mmcv')]
 train_dataloader = dict(

@@ -12,15 +12,28 @@ model = dict(
     bbox_head=dict(num_classes=8, in_channels=64, fc_channels=256),
     track_head=dict(in_channels=64, fc_channels=256),
     mask_roi_extractor=dict(finest_scale=28),
-    mask_head=dict(num_classes=8, in_channels=64, conv_channels=64, num_convs=2))
+    mask_head=dict(num_classes=8, in_channels=64, conv_channels=64, num_convs=2),
+    train_cfg=dict(rcnn=dict(sampler=dict(num=64, pos_fraction=0.5))))
 
 test_pipeline = [dict(type='ClipResize', scale=(288, 160), rule='mmcv')]
+train_pipeline = [
+    dict(type='ClipResize', scale=[(240, 134), (336, 186)], rule='mmcv', multiscale_mode='range'),
+    dict(type='ClipFlip', prob=0.5),
+    # Colours tell objects apart, not classes: without this the classifier learns the few hundred colours by heart.
+    dict(type='ClipColorJitter', brightness=(0.6, 1.4), contrast=(0.6, 1.4), saturation=(0.2, 1.6), hue=180),
+]
 train_dataloader = dict(
     batch_size=4,
     dataset=dict(box_mode='inclusive', clip=dict(type='KeyReferencePairs', reference='same_video'),
-                 pipeline=[dict(type='ClipResize', scale=(288, 160), rule='mmcv'), dict(type='ClipFlip', prob=0.5)]))
+                 pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(box_mode='inclusive', pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.01),
+train_cfg = dict(max_epochs=4, val_interval=2)
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=6e-4, weight_decay=0.05),
                      clip_grad=dict(max_norm=10, norm_type=2))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=200),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=4, T_max=4, eta_min=6e-6, convert_to_iter_based=True),
+]
+auto_scale_lr = dict(base_batch_size=4)

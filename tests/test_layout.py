@@ -1,0 +1,66 @@
+"""The shape of the project: imports run one way, files and functions stay short, every module imports."""
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / 'mmvis'
+MODULES = sorted(PACKAGE.rglob('*.py'))
+SOURCES = MODULES + sorted((ROOT / 'tools').rglob('*.py'))
+
+# A part may import itself and every part of a lower rank; parts of one rank do not know each other, but for the pairs below.
+RANK = {'version': 0, 'registry': 0, 'structures': 0, 'ops': 1, 'models': 2, 'converters': 2, 'datasets': 3,
+        'evaluation': 3, 'engine': 4, 'visualization': 5, 'apis': 5}
+NEIGHBOURS = {('converters', 'models'), ('apis', 'visualization')}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def imported_parts(path: Path):
+    """Top-level parts of mmvis that a file imports, relative imports resolved."""
+    package = module_name(path).split('.') if path.name == '__init__.py' else module_name(path).split('.')[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else []
+            stem = '.'.join(base + ([node.module] if node.module else []))
+            names = [f'{stem}.{alias.name}' for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split('.')
+            if parts[0] == 'mmvis' and len(parts) > 1 and parts[1] in RANK:
+                yield parts[1]
+
+
+@pytest.mark.parametrize('path', [p for p in MODULES if p.parent != PACKAGE], ids=module_name)
+def test_imports_run_one_way(path):
+    part = path.relative_to(PACKAGE).parts[0]
+    assert part in RANK, f'{part} is not part of the layout'
+    for other in set(imported_parts(path)) - {part}:
+        allowed = RANK[other] < RANK[part] or (part, other) in NEIGHBOURS
+        assert allowed, f'mmvis.{part} ({path.name}) must not import mmvis.{other}'
+
+
+def test_registry_imports_no_part():
+    assert not set(imported_parts(PACKAGE / 'registry.py'))
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_are_short(path):
+    text = path.read_text(encoding='utf-8')
+    assert len(text.splitlines()) <= 500
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 80, f'{path.name}: {node.name} is longer than 80 lines'
+
+
+def test_every_module_imports():
+    for path in MODULES:
+        importlib.import_module(module_name(path))
