@@ -3,6 +3,7 @@
 
     python tools/benchmark.py inference CONFIG [--checkpoint FILE] [--threads 1 2] [--precision bf16] [--peer mmdet]
     python tools/benchmark.py training CONFIG [--batch-size N] [--amp] [--device cuda]
+    python tools/benchmark.py evaluation [--sets big60 dense]
 
 ``inference`` runs a 720p video, made on the spot, one frame at a time through the data path and the model of CONFIG,
 and prints the seconds a frame of every stage. The yardstick is an eager, contiguous, unfused float32 forward of mmdet's
@@ -12,6 +13,7 @@ process with one thread (so that other work on the machine disturbs little) and 
 docs/benchmark.md has results.
 
 ``training`` measures whole training steps (forward, backward, optimizer) of CONFIG on clips of two sample videos.
+``evaluation`` measures the way from a results file to AP beside mmdet's; docs/evaluation.md has results.
 """
 import argparse
 import copy
@@ -40,6 +42,7 @@ from mmengine.optim import build_optim_wrapper  # noqa: E402
 from mmengine.registry import DefaultScope, init_default_scope  # noqa: E402
 from torch import nn  # noqa: E402
 
+from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
@@ -82,12 +85,14 @@ def parse_args() -> argparse.Namespace:
     training.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
     training.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                           help='change keys of the config')
+    add_arguments(commands)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    {'inference': benchmark_inference, 'training': benchmark_training}[args.command](args)
+    {'inference': benchmark_inference, 'training': benchmark_training,
+     'evaluation': benchmark_evaluation}[args.command](args)
 
 
 # What is measured: functions that process one more frame and return seconds by name

@@ -1,35 +1,86 @@
-"""AP and AR of a results file.
+#!/usr/bin/env python3
+"""AP and AR of a results file, by the rules of YouTube-VIS or OVIS.
 
-    python tools/eval_results.py results.json data/ytvis_2021/valid.json [--json stats.json]
+    python tools/eval_results.py results.json data/ytvis_2021/valid.json --json stats.json --html report.html
+    python tools/eval_results.py results.json annotations.json --benchmark ovis --tracking --errors
+    python tools/eval_results.py results.json annotations.json --long-ids long.json        YouTube-VIS 2022
+
+docs/evaluation.md has the definitions.
 """
 import argparse
-import json
-import os
+import math
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-from mmvis.evaluation import evaluate_results  # noqa: E402
+import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+from mmvis.engine import ToolParser, run_tool  # noqa: E402
+from mmvis.evaluation import Evaluator, Rules  # noqa: E402
+from mmvis.evaluation.ground_truth import no_garbage_collection  # noqa: E402
+from mmvis.evaluation.output import as_csv, as_dict, write_json, write_text  # noqa: E402
+from mmvis.evaluation.rules import BENCHMARKS  # noqa: E402
+from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
+from mmvis.evaluation.vis_eval import in_columns  # noqa: E402
+from mmvis.visualization.report import make_report  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    parser = ToolParser(description='AP and AR of a results file by the rules of YouTube-VIS or OVIS.')
+    parser.add_argument('results', help='results.json: a list of video_id, category_id, score, segmentations')
+    parser.add_argument('annotations', help='annotation file with ground truth, in the YouTube-VIS format')
+    parser.add_argument('--benchmark', choices=BENCHMARKS, default='ytvis',
+                        help='whose rules; ovis adds AP and AR by occlusion and asks for lists of full length (ytvis)')
+    parser.add_argument('--strict', action='store_true',
+                        help='do as the official code does also where that is a slip (docs/evaluation.md lists them)')
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument('--long-ids', metavar='FILE',
+                        help='short and long videos apart; this annotation file or list of ids names the long ones')
+    length.add_argument('--long-frames', type=int, metavar='N', help='the same; the long ones have more than N frames')
+    parser.add_argument('--tracking', action='store_true', help='also HOTA, IDF1, MOTA and their parts')
+    parser.add_argument('--min-score', type=float, default=-math.inf, metavar='F',
+                        help='results with a lower score do not count for --tracking (all do)')
+    parser.add_argument('--errors', action='store_true', help='also what is wrong, by kind of error')
+    parser.add_argument('--per-video', action='store_true', help='also print the AP of every video')
+    parser.add_argument('--workers', type=int, default=1, metavar='N', help='processes (1)')
+    parser.add_argument('--json', metavar='FILE', help='write all numbers to this file')
+    parser.add_argument('--csv', metavar='FILE', help='write all numbers to this file, one a line')
+    parser.add_argument('--html', metavar='FILE', help='write a report with charts to this file')
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='AP and AR of a results file by the rules of YouTube-VIS.')
-    parser.add_argument('results', help='results.json: a list of video_id, category_id, score, segmentations')
-    parser.add_argument('annotations', help='annotation file with ground truth, in the YouTube-VIS format')
-    parser.add_argument('--json', metavar='FILE', help='also write the statistics to this file')
-    args = parser.parse_args()
-    try:
-        evaluation = evaluate_results(args.results, args.annotations)
-        print(evaluation.table())
-        if args.json:
-            text = json.dumps(dict(stats=evaluation.stats, per_category=evaluation.per_category), indent=1)
-            fresh = Path(f'{args.json}.{os.getpid()}.tmp')
-            fresh.write_text(text + '\n', encoding='utf-8')
-            fresh.replace(args.json)
-    except (OSError, ValueError) as error:
-        sys.exit(f'eval_results: {error}')
+    args = parse_args()
+    with no_garbage_collection():
+        evaluate(args)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    rules = Rules(args.benchmark, args.strict)
+    evaluator = Evaluator(args.results, args.annotations, rules, args.workers)
+    to_file = bool(args.json or args.csv or args.html)
+    evaluation = evaluator.evaluate(per_video=to_file or args.per_video)
+    print(evaluation.table())
+    parts = None
+    if args.long_ids or args.long_frames is not None:
+        parts = evaluate_short_long(evaluator, find_long(evaluator.truth, args.long_ids, args.long_frames))
+        print(f'\nShort and long videos\n{parts.table()}')
+    if args.per_video:
+        print('\nAP by video', *in_columns({str(key): ap for key, ap in evaluation.per_video.items()}), sep='\n')
+    tracking = evaluator.tracking(args.min_score) if args.tracking or args.html else None
+    if args.tracking:
+        print(f'\nTracking\n{tracking.table()}')
+    errors = evaluator.errors() if args.errors or args.html else None
+    if args.errors:
+        print(f'\nErrors at IoU 0.50, and the AP50 that mending them would add\n{errors.table()}')
+    numbers = as_dict(evaluation, rules, parts, tracking, errors) if to_file else {}
+    if args.json:
+        write_json(args.json, numbers)
+    if args.csv:
+        write_text(args.csv, as_csv(numbers))
+    if args.html:
+        write_text(args.html, make_report(args.results, evaluator, evaluation, tracking, errors, args.min_score, parts))
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -4,6 +4,7 @@
     python tools/test_video.py CONFIG CHECKPOINT --out results.json --eval segm
     python tools/test_video.py CONFIG CHECKPOINT --save_vis_path DIR --thresh 0.2
     python tools/test_video.py CONFIG CHECKPOINT --out results.json --gpus 4       four processes (or on the CPU)
+    python tools/test_video.py CONFIG CHECKPOINT --out results.json --upload_file  check, zip and send the results
 
 CONFIG is a file, or its name under configs/. A run that was killed goes on when the same command is given again, also
 with another number of processes, which changes nothing in the results. Without a GPU a process therefore takes one
@@ -26,6 +27,7 @@ from mmengine.config import Config  # noqa: E402
 from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.model import is_model_wrapper  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
+from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.evaluation import official_pickle  # noqa: E402
@@ -53,6 +55,9 @@ def parse_args() -> argparse.Namespace:
                         help='print AP and AR when the annotation file has annotations')
     parser.add_argument('--load_result', '--load-result', action='store_true',
                         help='evaluate the file of --out without running the model')
+    parser.add_argument('--upload_file', '--upload-file', action='store_true',
+                        help='check the results and zip them for the server of the benchmark; with MMVIS_UPLOAD_USER '
+                             'and MMVIS_UPLOAD_PASSWORD in the environment send them, too')
     parser.add_argument('--show', nargs='?', type=_truth, const=True, default=False, metavar='True',
                         help='show the overlays in a window; without a display they are saved')
     parser.add_argument('--save_vis_path', '--save-vis-path', '--save_path', '--save-path', metavar='DIR',
@@ -81,8 +86,8 @@ def _truth(text: str) -> bool:
 
 def main() -> None:
     args = parse_args()
-    if not (args.out or args.eval or args.show or args.save_vis_path):
-        raise ValueError('Nothing is asked for: give at least one of --out FILE, --eval segm, --show, '
+    if not (args.out or args.eval or args.upload_file or args.show or args.save_vis_path):
+        raise ValueError('Nothing is asked for: give at least one of --out FILE, --eval segm, --upload_file, --show, '
                          '--save_vis_path DIR.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
@@ -121,9 +126,10 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def output_files(args: argparse.Namespace, work_dir: str) -> Optional[Output]:
-    """Where the results go. ``--eval`` alone needs them too: they go to the work directory. None for drawing only."""
+    """Where the results go. Without ``--out`` it is the work directory; None for drawing only."""
     if args.out is None:
-        return Output(Path(work_dir) / 'results.json', None) if args.eval or args.load_result else None
+        needed = args.eval or args.load_result or args.upload_file
+        return Output(Path(work_dir) / 'results.json', None) if needed else None
     out = Path(args.out)
     if out.is_dir():
         return Output(out / 'results.json', None)
@@ -160,6 +166,8 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
         print(f'Results: {output.json}' + (f' and {output.pickle}' if output.pickle else ''), flush=True)
         if args.eval:
             evaluate(output.json, dataset, args.eval)
+        if args.upload_file:
+            submit(output.json, dataset)
 
 
 def set_threads() -> None:
@@ -211,7 +219,10 @@ def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
         source = official_pickle.to_results(frames, videos, dataset.metainfo['category_ids'])
     elif not source.is_file():
         raise FileNotFoundError(f'--load_result: there is no results file {source}; run without --load_result first.')
-    evaluate(source, dataset, args.eval or ['segm'])
+    if args.eval or not args.upload_file:
+        evaluate(source, dataset, args.eval or ['segm'])
+    if args.upload_file:
+        submit(output.json, dataset)
 
 
 def evaluate(results, dataset, metrics: List[str]) -> None:
@@ -226,6 +237,19 @@ def evaluate(results, dataset, metrics: List[str]) -> None:
         print(f'{len(dataset.videos)} of the {len(dataset.index)} videos of {dataset.ann_file} were run: the others '
               f'count as missed.')
     print(evaluate_results(results, dataset.ann_file).table(), flush=True)
+
+
+def submit(results: Path, dataset) -> None:
+    """--upload_file: check the results, zip them beside their file, and send them when an account is given."""
+    benchmark, account = benchmark_of(dataset.metainfo['name']), account_from_environment()
+    zip_path = results.with_suffix('.zip')
+    pack_results(results, find_target(dataset.ann_file, benchmark), zip_path)
+    if benchmark is None:
+        print(f'{dataset.metainfo["name"]} has no server of its own: {zip_path} is not sent.', flush=True)
+    elif account is None:
+        print(f'To send it: python tools/upload_results.py {zip_path} --benchmark {benchmark}', flush=True)
+    else:
+        send_results(zip_path, benchmark, account)
 
 
 if __name__ == '__main__':

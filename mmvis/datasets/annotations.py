@@ -15,8 +15,9 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
 
+from mmvis.structures.array_cache import cache_folder, load_arrays, save_arrays
+
 from .annotation_reader import read_annotations
-from .array_cache import cache_folder, load_arrays, save_arrays
 
 #: Raised when the meaning of the arrays changes, so that older cache files are not used.
 _FORMAT = 1

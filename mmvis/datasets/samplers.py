@@ -83,7 +83,7 @@ class InfiniteClipSampler(Sampler):
 
     def __iter__(self) -> Iterator[SampleKey]:
         start, self.start = self.start, 0
-        return self._stream(self.rank + start * self.world_size)
+        yield from self._stream(self.rank + start * self.world_size)
 
     def _stream(self, position: int) -> Iterator[SampleKey]:
         num = len(self.dataset)
@@ -127,12 +127,13 @@ class ClipBatchSampler(Sampler):
         self._endless = isinstance(sampler, InfiniteClipSampler)
 
     def __iter__(self) -> Iterator[List[SampleKey]]:
+        # A generator: a data loader with workers makes two iterators and uses the second, so the first must not take the skip.
         skip, self.skip_batches = self.skip_batches, 0
         if self._endless:
             batches = self._stream_groups() if self.group_by_aspect else self._cut(self.sampler, True)
         else:
             batches = iter(self._grouped()) if self.group_by_aspect else self._cut(self.sampler, self.drop_last)
-        return islice(batches, skip, None)
+        yield from islice(batches, skip, None)
 
     def __len__(self) -> int:
         """Batches of this process in an epoch (over an endless stream: in one pass), whatever is skipped."""

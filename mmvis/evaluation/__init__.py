@@ -1,8 +1,10 @@
 """Results files and what they are worth."""
-from .matching import AnnotatedTrack, AnnotatedVideo, VideoMatch, match_video
+from .ground_truth import AnnotatedVideo, GroundTruth, load_ground_truth
+from .matching import VideoMatch, match_video
 from .results_writer import ResultsWriter
-from .vis_eval import Evaluation, GroundTruth, accumulate, evaluate_results, load_ground_truth
+from .rules import Rules
+from .vis_eval import Evaluation, Evaluator, accumulate, evaluate_results
 from .vis_metric import VISMetric
 
-__all__ = ['AnnotatedTrack', 'AnnotatedVideo', 'Evaluation', 'GroundTruth', 'ResultsWriter', 'VISMetric', 'VideoMatch',
-           'accumulate', 'evaluate_results', 'load_ground_truth', 'match_video']
+__all__ = ['AnnotatedVideo', 'Evaluation', 'Evaluator', 'GroundTruth', 'ResultsWriter', 'Rules', 'VISMetric',
+           'VideoMatch', 'accumulate', 'evaluate_results', 'load_ground_truth', 'match_video']

@@ -1,30 +1,27 @@
-"""AP and AR of video instance segmentation, as the YouTube-VIS servers compute them.
-
-Source: see :mod:`mmvis.evaluation.matching`; the statistics are those of COCO, with tracks in place of masks.
-"""
-import json
+"""AP and AR of a results file by the official rules of YouTube-VIS and OVIS."""
+import math
+import multiprocessing
 import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Union
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from pycocotools import mask as coco_mask
+from mmengine.logging import print_log
 
-from .matching import AREA_RANGES, IOU_THRESHOLDS, AnnotatedTrack, AnnotatedVideo, VideoMatch, match_video
+from .curves import Curves, make_curves
+from .errors import ErrorBreakdown, VideoErrors, summarize_errors, video_errors
+from .ground_truth import GroundTruth, load_ground_truth, no_garbage_collection, read_json
+from .matching import Entry, VideoMatch, group_by_video, match_video
+from .rules import AREA_RANGES, IOU_THRESHOLDS, TRACK_CAPS, Rules
+from .tracking import TrackingScores, VideoTracking, summarize_tracking, track_video
 
-#: linspace, literally: ten of its values are one bit off i / 100.
-RECALL_POINTS = np.linspace(0.0, 1.0, 101)
-#: How many predictions of one video and category count.
-TRACK_CAPS = (1, 10, 100)
-
-
-@dataclass
-class GroundTruth:
-    """An annotation file, ready for the evaluation. ``categories``: id -> name, by rising id."""
-    path: str
-    categories: Dict[int, str]
-    videos: Dict[Union[int, str], AnnotatedVideo]
+MEANING = {
+    'AP': 'IoU 0.50:0.95', 'AP50': 'IoU 0.50', 'AP75': 'IoU 0.75', 'APs': 'area up to 128 x 128',
+    'APm': 'area up to 256 x 256', 'APl': 'area above', 'AP_so': 'slightly occluded', 'AP_mo': 'moderately occluded',
+    'AP_ho': 'heavily occluded', 'AR1': 'best track of a video and category', 'AR10': 'best 10', 'AR100': 'best 100',
+    'ARs': 'area up to 128 x 128', 'ARm': 'area up to 256 x 256', 'ARl': 'area above', 'AR_so': 'slightly occluded',
+    'AR_mo': 'moderately occluded', 'AR_ho': 'heavily occluded'}
 
 
 @dataclass
@@ -32,147 +29,191 @@ class Evaluation:
     """Statistics of a results file. -1 says that there is nothing to be measured (no annotation of that kind).
 
     Attributes:
-        stats: AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl -> value in 0 .. 1, in this order.
+        stats: AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl -> value in 0 .. 1, in the official order; for OVIS
+            with AP_so AP_mo AP_ho after APl and AR_so AR_mo AR_ho at the end.
         per_category: name -> AP.
-        precision: float64 [IoU thresholds, recall points, categories, area ranges, caps].
-        recall: float64 [IoU thresholds, categories, area ranges, caps].
+        precision: float64 [IoU thresholds, recall points, categories, area ranges, caps]; for OVIS with an axis of
+            occlusion ranges after the area ranges.
+        recall: float64 [IoU thresholds, categories, area ranges, caps], for OVIS likewise.
+        scores: as precision, the scores at which the recall points are reached.
+        per_video: video id -> AP over the categories annotated in it; empty unless asked for.
     """
     stats: Dict[str, float]
     per_category: Dict[str, float]
     precision: np.ndarray
     recall: np.ndarray
+    scores: np.ndarray
+    per_video: Dict[Union[int, str], float] = field(default_factory=dict)
 
     def table(self) -> str:
         """The statistics and the AP of each category as text."""
-        def show(value: float) -> str:
-            return f'{value:.3f}' if value > -1 else '-'
-
-        meaning = {'AP': 'IoU 0.50:0.95', 'AP50': 'IoU 0.50', 'AP75': 'IoU 0.75', 'APs': 'area up to 128 x 128',
-                   'APm': 'area up to 256 x 256', 'APl': 'area above', 'AR1': 'best track of a video and category',
-                   'AR10': 'best 10', 'AR100': 'best 100', 'ARs': 'area up to 128 x 128', 'ARm': 'area up to 256 x 256',
-                   'ARl': 'area above'}
-        lines = [f'{name:<6}{show(value):>6}  {meaning[name]}' for name, value in self.stats.items()]
-        width = max((len(name) for name in self.per_category), default=0)
-        cells = [f'{name:<{width}} {show(value):>5}' for name, value in self.per_category.items()]
-        columns = max(1, 100 // (width + 9))
-        lines += ['', 'AP by category'] + ['   '.join(cells[i:i + columns]) for i in range(0, len(cells), columns)]
+        lines = [f'{name:<6}{show(value):>6}  {MEANING[name]}' for name, value in self.stats.items()]
+        annotated = {name: ap for name, ap in self.per_category.items() if ap > -1}
+        lines += ['', 'AP by category', *in_columns(annotated)]
+        if len(annotated) < len(self.per_category):
+            lines.append(f'{len(self.per_category) - len(annotated)} of the {len(self.per_category)} categories are '
+                         f'not annotated and do not count.')
         return '\n'.join(lines)
 
 
-def _read_json(path: Union[str, os.PathLike]) -> Any:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: there is no such file.')
-    try:
-        return json.loads(Path(path).read_bytes())
-    except ValueError as error:
-        raise ValueError(f'{path}: not a JSON file ({error}).') from None
+def show(value: float) -> str:
+    return f'{value:.3f}' if value > -1 else '-'
 
 
-def _as_rle(segmentation: Any, height: int, width: int) -> Any:
-    """A frame of an annotation (RLE with list or string counts, or polygons) as compressed RLE; None if empty."""
-    if not segmentation:
-        return None
-    if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation['counts'], list):
-        return coco_mask.frPyObjects(segmentation, height, width)
-    return segmentation
+def in_columns(values: Dict[str, float], width: int = 100) -> List[str]:
+    """Names and values, several on a line."""
+    longest = max((len(name) for name in values), default=0)
+    cells = [f'{name:<{longest}} {show(value):>5}' for name, value in values.items()]
+    columns = max(1, width // (longest + 9))
+    return ['   '.join(cells[i:i + columns]) for i in range(0, len(cells), columns)]
 
 
-def load_ground_truth(ann_file: Union[str, os.PathLike]) -> GroundTruth:
-    """Read an annotation file in the YouTube-VIS format.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not JSON, no annotations, or a field is missing; the text names it.
-    """
-    data = _read_json(ann_file)
-    for key in ('videos', 'categories'):
-        if not isinstance(data, dict) or key not in data:
-            raise ValueError(f'{ann_file}: {key} is missing, so this is no annotation file of YouTube-VIS.')
-    if not data.get('annotations'):
-        raise ValueError(f'{ann_file}: it holds no annotations, so nothing can be evaluated.')
-    sizes = {video['id']: (video['height'], video['width']) for video in data['videos']}
-    videos = {video_id: AnnotatedVideo(video_id) for video_id in sizes}
-    for annotation in data['annotations']:
-        owner = f'{ann_file}, annotation {annotation.get("id")!r}'
-        for key in ('video_id', 'category_id', 'iscrowd', 'segmentations', 'areas'):
-            if key not in annotation:
-                raise ValueError(f'{owner}: {key} is missing.')
-        if annotation['video_id'] not in videos:
-            raise ValueError(f'{owner}: video_id {annotation["video_id"]!r} is not among the videos.')
-        areas = [area for area in annotation['areas'] if area]
-        videos[annotation['video_id']].tracks.append(AnnotatedTrack(
-            annotation['category_id'], bool(annotation['iscrowd']), float(np.mean(areas)) if areas else 0.0,
-            [_as_rle(frame, *sizes[annotation['video_id']]) for frame in annotation['segmentations']]))
-    names = {category['id']: category.get('name', str(category['id'])) for category in data['categories']}
-    return GroundTruth(str(ann_file), dict(sorted(names.items())), videos)
-
-
-def _mean(values: np.ndarray) -> float:
-    valid = values[values > -1]
-    return float(np.mean(valid)) if valid.size else -1.0
-
-
-def _curve(scores: np.ndarray, right: np.ndarray, ignored: np.ndarray, num_annotated: int) -> Any:
-    """Precision at the recall points, float64 [101], and the recall reached, of predictions in video order."""
-    order = np.argsort(-scores, kind='stable')
-    right, ignored = right[order], ignored[order]
-    hits = np.cumsum(right & ~ignored).astype(np.float64)
-    misses = np.cumsum(~right & ~ignored).astype(np.float64)
-    at_points = np.zeros(len(RECALL_POINTS))
-    if not len(hits):
-        return at_points, 0.0
-    recall = hits / num_annotated
-    precision = np.maximum.accumulate((hits / (misses + hits + np.spacing(1)))[::-1])[::-1]
-    index = np.searchsorted(recall, RECALL_POINTS, side='left')
-    reached = index < len(recall)
-    at_points[reached] = precision[index[reached]]
-    return at_points, recall[-1]
-
-
-def accumulate(matches: Iterable[VideoMatch], categories: Mapping[int, str]) -> Evaluation:
+def accumulate(matches: Iterable[VideoMatch], truth: GroundTruth, rules: Rules = Rules(),
+               category_ids: Optional[Iterable[int]] = None) -> Evaluation:
     """Statistics of videos that were matched one by one.
 
     Args:
         matches: one a video, in any order. Equal scores are ranked by video id.
-        categories: id -> name, all categories of the annotation file; predictions of others do not count.
+        truth: gives the categories of the annotation file.
+        category_ids: those that count; by default all of the annotation file.
     """
-    matches = sorted(matches, key=lambda match: match.video_id)
-    ids = sorted(categories)
-    num_thresholds, num_areas = len(IOU_THRESHOLDS), len(AREA_RANGES)
-    precision = -np.ones((num_thresholds, len(RECALL_POINTS), len(ids), num_areas, len(TRACK_CAPS)))
-    recall = -np.ones((num_thresholds, len(ids), num_areas, len(TRACK_CAPS)))
-    for k, category_id in enumerate(ids):
-        cells = [match.categories[category_id] for match in matches if category_id in match.categories]
-        if not cells:
-            continue
-        num_annotated = np.sum([cell.num_annotated for cell in cells], axis=0)
-        for m, cap in enumerate(TRACK_CAPS):
-            scores = np.concatenate([cell.scores[:cap] for cell in cells])
-            matched = np.concatenate([cell.matched[..., :cap] for cell in cells], axis=-1)
-            ignored = np.concatenate([cell.ignored[..., :cap] for cell in cells], axis=-1)
-            for a in np.flatnonzero(num_annotated):
-                for t in range(num_thresholds):
-                    precision[t, :, k, a, m], recall[t, k, a, m] = _curve(scores, matched[a, t], ignored[a, t],
-                                                                          num_annotated[a])
-    return Evaluation(_statistics(precision, recall),
-                      {categories[i]: _mean(precision[:, :, k, 0, -1]) for k, i in enumerate(ids)}, precision, recall)
+    curves = make_curves(list(matches), len(truth.names), range(len(rules.ranges)))
+    chosen = truth.category_ids if category_ids is None else sorted(set(category_ids) & set(truth.category_ids))
+    chosen = [truth.category_ids.index(category_id) for category_id in chosen]
+    curves = Curves(*(array[..., chosen, :, :] for array in curves))
+    num_areas, num_occlusions = len(AREA_RANGES), len(rules.occlusion_ranges)
+    split = (num_areas, num_occlusions, len(TRACK_CAPS))
+    precision, recall, scores = (array.reshape(*array.shape[:-2], *split) for array in curves)
+    stats = _statistics(precision, recall)
+    per_category = {truth.names[i]: mean_valid(precision[:, :, k, 0, 0, -1]) for k, i in enumerate(chosen)}
+    if rules.benchmark != 'ovis':
+        precision, recall, scores = (array[..., 0, :] for array in (precision, recall, scores))
+    return Evaluation(stats, per_category, precision, recall, scores)
+
+
+def mean_valid(values: np.ndarray) -> float:
+    """Mean of the entries above -1; -1 if there is none."""
+    valid = values[values > -1]
+    return float(np.mean(valid)) if valid.size else -1.0
 
 
 def _statistics(precision: np.ndarray, recall: np.ndarray) -> Dict[str, float]:
-    half = int(np.flatnonzero(IOU_THRESHOLDS == 0.5)[0])
-    strict = int(np.flatnonzero(IOU_THRESHOLDS == 0.75)[0])
-    stats = {'AP': _mean(precision[..., 0, -1]), 'AP50': _mean(precision[half, ..., 0, -1]),
-             'AP75': _mean(precision[strict, ..., 0, -1])}
-    stats.update({f'AP{name}': _mean(precision[..., a, -1]) for a, name in ((1, 's'), (2, 'm'), (3, 'l'))})
-    stats.update({f'AR{cap}': _mean(recall[..., 0, m]) for m, cap in enumerate(TRACK_CAPS)})
-    stats.update({f'AR{name}': _mean(recall[..., a, -1]) for a, name in ((1, 's'), (2, 'm'), (3, 'l'))})
+    """The official numbers, in their order, of arrays with axes for areas, occlusions and caps at the end."""
+    def ap(threshold: Optional[float] = None, area: int = 0, occlusion: int = 0) -> float:
+        chosen = slice(None) if threshold is None else np.flatnonzero(IOU_THRESHOLDS == threshold)
+        return mean_valid(precision[chosen][..., area, occlusion, -1])
+
+    def ar(area: int = 0, occlusion: int = 0, cap: int = -1) -> float:
+        return mean_valid(recall[..., area, occlusion, cap])
+
+    areas, levels = ((1, 's'), (2, 'm'), (3, 'l')), ((1, '_so'), (2, '_mo'), (3, '_ho'))
+    levels = levels if precision.shape[-2] > 1 else ()
+    stats = {'AP': ap(), 'AP50': ap(0.5), 'AP75': ap(0.75)}
+    stats.update({f'AP{name}': ap(area=a) for a, name in areas})
+    stats.update({f'AP{name}': ap(occlusion=o) for o, name in levels})
+    stats.update({f'AR{cap}': ar(cap=m) for m, cap in enumerate(TRACK_CAPS)})
+    stats.update({f'AR{name}': ar(area=a) for a, name in areas})
+    stats.update({f'AR{name}': ar(occlusion=o) for o, name in levels})
     return stats
 
 
-def evaluate_results(results: Union[str, os.PathLike, Sequence[Mapping[str, Any]]],
-                     ann_file: Union[str, os.PathLike]) -> Evaluation:
+def per_video_ap(matches: Iterable[VideoMatch], num_categories: int) -> Dict[Union[int, str], float]:
+    """AP of every video on its own, -1 for a video without annotations."""
+    return {match.video_id: mean_valid(make_curves([match], num_categories, [0], TRACK_CAPS[-1:]).precision)
+            for match in matches}
+
+
+class Evaluator:
+    """A results file matched with an annotation file: the statistics of all videos or of some.
+
+    Args:
+        results: path or list of entries.
+        ann_file: annotation file.
+        rules: of which benchmark.
+        workers: processes that share the videos out among them.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: an unknown video, a missing key, a score that is no number, a mask that does not fill its frame.
+    """
+
+    def __init__(self, results: Union[str, os.PathLike, Sequence[Entry]], ann_file: Union[str, os.PathLike],
+                 rules: Rules = Rules(), workers: int = 1) -> None:
+        source = 'The results'
+        if isinstance(results, (str, os.PathLike)):
+            source, results = str(results), read_json(results)
+        self.rules, self.workers = rules, workers
+        self.truth = load_ground_truth(ann_file)
+        self.entries = group_by_video(self.truth, results, source, rules)
+        with no_garbage_collection():
+            self.matches = share_out(_match, list(self.truth.videos), workers, self.truth, self.entries, rules)
+
+    def evaluate(self, video_ids: Optional[Iterable[Union[int, str]]] = None, per_video: bool = False) -> Evaluation:
+        """Statistics of all videos, or of those named as if there were no others."""
+        chosen = None if video_ids is None else set(video_ids)
+        matches = [match for match in self.matches if chosen is None or match.video_id in chosen]
+        evaluation = accumulate(matches, self.truth, self.rules)
+        if per_video:
+            evaluation.per_video = per_video_ap(matches, len(self.truth.names))
+        return evaluation
+
+
+    def tracking(self, min_score: float = -math.inf) -> TrackingScores:
+        """HOTA, IDF1, MOTA and their parts over the results that score at least ``min_score``."""
+        with no_garbage_collection():
+            videos = share_out(_track, list(self.truth.videos), self.workers, self.truth, self.entries, min_score)
+        return summarize_tracking(videos, self.truth.names)
+
+    def errors(self) -> ErrorBreakdown:
+        """What is wrong with the results at IoU 0.5."""
+        with no_garbage_collection():
+            videos = share_out(_find_errors, self.matches, self.workers, self.truth, self.entries)
+        return summarize_errors(videos, len(self.truth.names))
+
+
+def _track(video_id: Union[int, str], truth: GroundTruth, entries: Dict[Any, List[Entry]],
+           min_score: float) -> VideoTracking:
+    return track_video(truth, truth.videos[video_id], entries[video_id], min_score)
+
+
+def _find_errors(match: VideoMatch, truth: GroundTruth, entries: Dict[Any, List[Entry]]) -> VideoErrors:
+    return video_errors(truth, truth.videos[match.video_id], entries[match.video_id], match)
+
+
+def _match(video_id: Union[int, str], truth: GroundTruth, entries: Dict[Any, List[Entry]], rules: Rules) -> VideoMatch:
+    return match_video(truth, truth.videos[video_id], entries[video_id], rules)
+
+
+_shared: Tuple[Any, ...] = ()
+
+
+def share_out(function: Any, items: Sequence[Any], workers: int, *arguments: Any) -> List[Any]:
+    """``[function(item, *arguments) for item in items]``, in ``workers`` processes when there are more than one.
+
+    The processes are forked, so that they find the arguments in their memory; where that is impossible (Windows) all
+    is done in this process.
+    """
+    global _shared
+    workers = min(workers, len(items))
+    if workers > 1 and 'fork' not in multiprocessing.get_all_start_methods():
+        print_log('More than one process needs fork, which this system lacks: going on with one.', logger='current')
+        workers = 1
+    if workers <= 1:
+        return [function(item, *arguments) for item in items]
+    _shared = (function, *arguments)
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context('fork')) as pool:
+            return list(pool.map(_call_shared, items, chunksize=max(1, len(items) // (8 * workers))))
+    finally:
+        _shared = ()
+
+
+def _call_shared(item: Any) -> Any:
+    return _shared[0](item, *_shared[1:])
+
+
+def evaluate_results(results: Union[str, os.PathLike, Sequence[Entry]], ann_file: Union[str, os.PathLike],
+                     rules: Rules = Rules(), workers: int = 1) -> Evaluation:
     """Evaluate a results file, or its list of entries, against an annotation file.
 
     Videos without results count as missed. An empty list has AP 0.
@@ -181,18 +222,5 @@ def evaluate_results(results: Union[str, os.PathLike, Sequence[Mapping[str, Any]
         FileNotFoundError: a file is not there.
         ValueError: an unknown video, a missing key, a score that is no number, a mask that does not fill its frame.
     """
-    source = 'The results'
-    if isinstance(results, (str, os.PathLike)):
-        source, results = str(results), _read_json(results)
-    if not isinstance(results, (list, tuple)):
-        raise ValueError(f'{source}: a list of results is expected, not a {type(results).__name__}.')
-    truth = load_ground_truth(ann_file)
-    by_video: Dict[Any, List[Mapping[str, Any]]] = {video_id: [] for video_id in truth.videos}
-    for i, entry in enumerate(results):
-        if not isinstance(entry, Mapping) or 'video_id' not in entry:
-            raise ValueError(f'{source}, entry {i}: an object with video_id is expected.')
-        if entry['video_id'] not in by_video:
-            raise ValueError(f'{source}, entry {i}: video_id {entry["video_id"]!r} is not in {ann_file}.')
-        by_video[entry['video_id']].append(entry)
-    matches = (match_video(video, by_video[video_id]) for video_id, video in truth.videos.items())
-    return accumulate(matches, truth.categories)
+    with no_garbage_collection():  # until the entries are gone again
+        return Evaluator(results, ann_file, rules, workers).evaluate()

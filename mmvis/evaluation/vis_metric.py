@@ -8,8 +8,10 @@ from mmengine.logging import print_log
 from mmvis.registry import METRICS
 from mmvis.structures import VideoResult
 
+from .ground_truth import GroundTruth, load_ground_truth
 from .matching import VideoMatch, match_video
-from .vis_eval import GroundTruth, accumulate, load_ground_truth
+from .rules import Rules
+from .vis_eval import accumulate
 
 
 @METRICS.register_module()
@@ -19,11 +21,16 @@ class VISMetric(BaseMetric):
     Every video is matched as soon as its result comes and only the outcome is kept: no masks pile up. The annotation
     file is that of the dataset: ``dataset_meta`` must hold ``ann_file``, ``has_annotations``, ``classes`` and
     ``category_ids``. Without annotations nothing is measured.
+
+    Args:
+        benchmark: whose rules, 'ytvis' or 'ovis'.
+        prefix: of the names of the statistics.
     """
     default_prefix = 'vis'
 
-    def __init__(self, prefix: Optional[str] = None) -> None:
+    def __init__(self, benchmark: str = 'ytvis', prefix: Optional[str] = None) -> None:
         super().__init__(prefix=prefix)
+        self.rules = Rules(benchmark)
         self._truth: Optional[GroundTruth] = None
 
     def process(self, data_batch: Any, data_samples: Sequence[VideoResult]) -> None:
@@ -38,7 +45,7 @@ class VISMetric(BaseMetric):
             truth = self._ground_truth()
             if result.video_id not in truth.videos:
                 raise ValueError(f'{truth.path}: video {result.video_id!r} is not in this annotation file.')
-            self.results.append(match_video(truth.videos[result.video_id], self._entries(result)))
+            self.results.append(match_video(truth, truth.videos[result.video_id], self._entries(result), self.rules))
 
     def evaluate(self, size: int) -> Dict[str, float]:
         """Statistics over the videos of all processes, the same on each of them.
@@ -59,8 +66,7 @@ class VISMetric(BaseMetric):
         truth = self._ground_truth()
         if len(results) < len(truth.videos):
             print_log(f'AP over {len(results)} of the {len(truth.videos)} videos of {truth.path}.', logger='current')
-        names = dict(zip(self.dataset_meta['category_ids'], self.dataset_meta['classes']))
-        evaluation = accumulate(results, names)
+        evaluation = accumulate(results, truth, self.rules, self.dataset_meta['category_ids'])
         print_log('\n' + evaluation.table(), logger='current')
         return {f'segm_{name}': value for name, value in evaluation.stats.items()}
 

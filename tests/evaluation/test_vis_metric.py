@@ -1,20 +1,17 @@
 """The metric gives the numbers of the evaluator, video by video."""
-import gzip
 import json
 from pathlib import Path
 
 import pytest
 
 import mmvis.evaluation.vis_metric as vis_metric
-from mmvis.evaluation import VISMetric, evaluate_results
+from mmvis.evaluation import Rules, VISMetric, evaluate_results
 from mmvis.structures import VideoResult, VideoTrack
-
-GOLDEN = Path(__file__).parents[1] / 'golden' / 'eval'
 
 
 @pytest.fixture()
-def case(tmp_path):
-    data = json.loads(gzip.decompress((GOLDEN / 'mid20.json.gz').read_bytes()))
+def case(tmp_path, eval_set):
+    data = dict(zip(('gt', 'results'), (json.loads(file.read_text()) for file in eval_set('mid20'))))
     (tmp_path / 'gt.json').write_text(json.dumps(data['gt']))
     category_ids = [category['id'] for category in data['gt']['categories']]
     videos = []
@@ -81,3 +78,31 @@ def test_unknown_video_is_named(case):
     _, meta, videos = case
     with pytest.raises(ValueError, match="video 'street' is not in"):
         make_metric(meta).process(None, [VideoResult('street', 1, [])])
+
+
+def test_only_the_classes_of_the_dataset_count(case):
+    data, meta, videos = case
+    chosen = dict(meta, category_ids=meta['category_ids'][:5], classes=meta['classes'][:5])
+    metric = make_metric(chosen)
+    for video in videos:
+        metric.process(None, [VideoResult(video.video_id, video.num_frames, [t for t in video.tracks if t.label < 5])])
+    per_category = evaluate_results(data['results'], meta['ann_file']).per_category
+    expected = [ap for name, ap in per_category.items() if name in chosen['classes'] and ap > -1]
+    assert metric.evaluate(len(videos))['vis/segm_AP'] == pytest.approx(sum(expected) / len(expected), abs=1e-12)
+
+
+def test_rules_of_ovis(eval_set):
+    gt, results = eval_set('ovis_small')
+    data = json.loads(gt.read_text())
+    metric = VISMetric(benchmark='ovis')
+    metric.dataset_meta = dict(ann_file=str(gt), has_annotations=True, category_ids=tuple(range(1, 9)),
+                               classes=tuple(f'c{i:02d}' for i in range(1, 9)))
+    entries = json.loads(results.read_text())
+    for video in data['videos']:
+        own = [entry for entry in entries if entry['video_id'] == video['id']]
+        tracks = [VideoTrack(i, entry['category_id'] - 1, entry['score'],
+                             {t: rle for t, rle in enumerate(entry['segmentations']) if rle})
+                  for i, entry in enumerate(own)]
+        metric.process(None, [VideoResult(video['id'], video['length'], tracks)])
+    expected = evaluate_results(results, gt, Rules('ovis')).stats
+    assert metric.evaluate(8) == {f'vis/segm_{name}': value for name, value in expected.items()}

@@ -1,0 +1,146 @@
+"""A small HTTP session on the standard library: cookies, time-outs, uploads from disk, errors as one sentence."""
+import http.client
+import http.cookiejar
+import io
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, Optional, Union
+
+_LOOPBACK = ('localhost', '127.0.0.1', '::1')
+
+
+class UploadError(ValueError):
+    """A sentence for the user. It never holds a password, a token, or the query of an address."""
+
+
+class ServerBusy(UploadError):
+    """The server did not answer, or said that it cannot now: asking again later may help."""
+
+
+class Refused(UploadError):
+    """The server answered with an error. ``status``: the HTTP code; ``answer``: the beginning of what it said."""
+
+    def __init__(self, sentence: str, status: int, answer: str) -> None:
+        super().__init__(sentence)
+        self.status, self.answer = status, answer
+
+
+class Answer:
+    """Body of an answer, the address it came from in the end, and its HTTP code."""
+
+    def __init__(self, body: bytes, url: str, status: int) -> None:
+        self.body, self.url, self.status = body, url, status
+
+    @property
+    def text(self) -> str:
+        return self.body.decode('utf-8', errors='replace')
+
+    def json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise Refused(f'{_name(self.url)} answered with a page instead of data.', self.status, self.text) from None
+
+
+class HttpSession:
+    """Requests to one server and to the storage that it points to.
+
+    Args:
+        server: address of the server; https, or http on this machine.
+        timeout: seconds for the server to answer one request.
+    """
+
+    def __init__(self, server: str, timeout: float = 60.) -> None:
+        parts = urllib.parse.urlsplit(server if '://' in server else f'https://{server}')
+        if parts.scheme != 'https' and not (parts.scheme == 'http' and parts.hostname in _LOOPBACK):
+            raise UploadError(f'{server}: a password is sent to https:// addresses only.')
+        self.server = f'{parts.scheme}://{parts.netloc}'
+        self.timeout = timeout
+        self.cookies = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+
+    def cookie(self, name: str) -> Optional[str]:
+        return next((cookie.value for cookie in self.cookies if cookie.name == name), None)
+
+    def get(self, url: str, headers: Optional[Mapping[str, str]] = None) -> Answer:
+        return self._send('GET', url, headers)
+
+    def post_form(self, url: str, fields: Mapping[str, Any], headers: Optional[Mapping[str, str]] = None) -> Answer:
+        data = urllib.parse.urlencode({key: '' if value is None else value for key, value in fields.items()}).encode()
+        return self._send('POST', url, {'Content-Type': 'application/x-www-form-urlencoded', **(headers or {})}, data)
+
+    def post_json(self, url: str, value: Any, headers: Optional[Mapping[str, str]] = None) -> Answer:
+        data = json.dumps(value).encode()
+        return self._send('POST', url, {'Content-Type': 'application/json', **(headers or {})}, data)
+
+    def put_file(self, url: str, path: Path, headers: Mapping[str, str]) -> Answer:
+        with open(path, 'rb') as file:
+            return self._send('PUT', url, {**headers, 'Content-Length': str(os.path.getsize(path))}, file)
+
+    def post_file(self, url: str, fields: Mapping[str, Any], path: Path) -> Answer:
+        """A form with a file at its end (multipart/form-data), read from disk as it is sent."""
+        boundary = f'----mmvis{os.urandom(16).hex()}'
+        parts = ''.join(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+                        for name, value in fields.items())
+        head = (f'{parts}--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{path.name}"\r\n'
+                'Content-Type: application/zip\r\n\r\n').encode()
+        tail = f'\r\n--{boundary}--\r\n'.encode()
+        headers = {'Content-Type': f'multipart/form-data; boundary={boundary}',
+                   'Content-Length': str(len(head) + os.path.getsize(path) + len(tail))}
+        return self._send('POST', url, headers, _pieces(head, path, tail))
+
+    def _send(self, method: str, url: str, headers: Optional[Mapping[str, str]] = None,
+              data: Union[None, bytes, io.BufferedReader, Iterator[bytes]] = None) -> Answer:
+        request = urllib.request.Request(urllib.parse.urljoin(self.server, url), data, method=method)
+        request.add_header('User-Agent', 'mmvis')
+        for name, value in (headers or {}).items():
+            # Not sent on when the server points elsewhere: a token must not follow to a foreign machine.
+            request.add_unredirected_header(name, value)
+        where = _name(request.full_url)
+        try:
+            with self._opener.open(request, timeout=self.timeout) as answer:
+                return Answer(answer.read(), answer.url, answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read(20000).decode('utf-8', errors='replace')
+            if error.code == 429 or error.code >= 500:
+                raise ServerBusy(f'{where} cannot answer now (HTTP {error.code}).') from None
+            raise Refused(f'{where} refused (HTTP {error.code}){_detail(text)}', error.code, text) from None
+        except TimeoutError:
+            raise ServerBusy(f'{where} did not answer within {self.timeout:g} s.') from None
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, TimeoutError):
+                raise ServerBusy(f'{where} did not answer within {self.timeout:g} s.') from None
+            raise ServerBusy(f'{where} cannot be reached ({error.reason}).') from None
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerBusy(f'The connection to {where} broke ({type(error).__name__}).') from None
+
+
+def _pieces(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:
+    yield head
+    with open(path, 'rb') as file:
+        while piece := file.read(1 << 16):
+            yield piece
+    yield tail
+
+
+def _name(url: str) -> str:
+    """An address without user, password and query: the query of a storage address is as good as a password."""
+    parts = urllib.parse.urlsplit(url)
+    port = f':{parts.port}' if parts.port else ''
+    return f'{parts.hostname}{port}{parts.path}'
+
+
+def _detail(text: str) -> str:
+    """The reason in an answer of a REST interface: {"detail": ...} or {field: [reasons]}."""
+    try:
+        said: Dict[str, Any] = json.loads(text)
+        reason = said.get('detail') or '; '.join(f'{key}: {value if isinstance(value, str) else " ".join(value)}'
+                                                 for key, value in said.items())
+    except (ValueError, AttributeError, TypeError):
+        return '.'
+    return f': {" ".join(str(reason).split())[:300]}'

@@ -1,0 +1,74 @@
+"""Short and long videos apart, as YouTube-VIS 2022 reports them."""
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union
+
+from .ground_truth import GroundTruth
+from .vis_eval import Evaluation, Evaluator, show
+
+
+@dataclass
+class ShortLong:
+    """Evaluations of the short and of the long videos, each as if there were no others, and of all together.
+
+    ``mean`` is the mean of the two for every statistic, -1 where one of them is: not the same as ``union``.
+    """
+    short: Evaluation
+    long: Evaluation
+    union: Evaluation
+    mean: Dict[str, float]
+
+    def table(self) -> str:
+        columns = dict(short=self.short.stats, long=self.long.stats, mean=self.mean, union=self.union.stats)
+        lines = [f'{"":<6}' + ''.join(f'{name:>8}' for name in columns)]
+        lines += [f'{name:<6}' + ''.join(f'{show(stats[name]):>8}' for stats in columns.values()) for name in self.mean]
+        return '\n'.join(lines)
+
+
+def evaluate_short_long(evaluator: Evaluator, long_ids: List[Union[int, str]]) -> ShortLong:
+    """Split the videos into those of ``long_ids`` and the others.
+
+    Raises:
+        ValueError: no video is left on one side.
+    """
+    chosen = set(long_ids)
+    short_ids = [video_id for video_id in evaluator.truth.videos if video_id not in chosen]
+    if not chosen or not short_ids:
+        raise ValueError(f'{evaluator.truth.path}: all {len(evaluator.truth.videos)} videos are '
+                         f'{"long" if chosen else "short"}, so there are no two parts.')
+    short, long = evaluator.evaluate(short_ids), evaluator.evaluate(chosen)
+    mean = {name: -1.0 if min(value, long.stats[name]) == -1 else (value + long.stats[name]) / 2
+            for name, value in short.stats.items()}
+    return ShortLong(short, long, evaluator.evaluate(), mean)
+
+
+def find_long(truth: GroundTruth,
+              file: Optional[Union[str, os.PathLike]] = None,
+              frames: Optional[int] = None) -> List[Any]:
+    """Ids of the long videos: those that a file lists, or those of more than so many frames.
+
+    Args:
+        file: an annotation file of the long videos, a JSON list of ids, or a text with an id a line.
+        frames: the longest of the short videos has at most so many.
+
+    Raises:
+        ValueError: the file holds something else, or an id that the annotation file does not have.
+    """
+    if file is None:
+        return [video.video_id for video in truth.videos.values() if video.num_frames > frames]
+    text = Path(file).read_text(encoding='utf-8')
+    try:
+        listed = json.loads(text)
+    except ValueError:
+        listed = text.split()
+    if isinstance(listed, dict) and isinstance(listed.get('videos'), list):
+        listed = [video.get('id') if isinstance(video, dict) else video for video in listed['videos']]
+    if not isinstance(listed, list):
+        listed = [listed]
+    by_text = {str(video_id): video_id for video_id in truth.videos}
+    for video_id in listed:
+        if str(video_id) not in by_text:
+            raise ValueError(f'{file}: video {video_id!r} is not in {truth.path}.')
+    return [by_text[str(video_id)] for video_id in listed]

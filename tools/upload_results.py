@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Send a zip of results to a CodaLab or Codabench competition, wait for the score and print it.
+
+    python tools/upload_results.py submission.zip --benchmark ovis
+    python tools/upload_results.py submission.zip --server https://www.codabench.org --competition 1234
+    python tools/upload_results.py --benchmark ovis --submission 567          wait for one that was sent before
+
+User name and password come from the environment (MMVIS_UPLOAD_USER, MMVIS_UPLOAD_PASSWORD) or are asked for; they are
+never taken from the command line and never printed. tools/make_submission.py makes the zip.
+"""
+import argparse
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Optional, Tuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
+
+from mmvis.apis import (BENCHMARKS, PLATFORMS, Account, UploadError, account_from_environment, connect,  # noqa: E402
+                        tell_scores, upload, wait_for_score)
+from mmvis.apis.submit import PASSWORD_VARIABLE, USER_VARIABLE, say  # noqa: E402
+from mmvis.engine import ToolParser, run_tool  # noqa: E402
+from mmvis.evaluation.submission import check_submission  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    table = '; '.join(f'{name}: {benchmark.server}/competitions/{benchmark.competition}'
+                      for name, benchmark in BENCHMARKS.items())
+    parser = ToolParser(description='Send results to a competition and wait for the score.', epilog=f'Known: {table}. '
+                        'The CodaLab server is reported closed since January 2026; give --server and --competition of '
+                        'the place that took a competition over.')
+    parser.add_argument('zip', nargs='?', help='zip with results.json at its top level')
+    parser.add_argument('--benchmark', choices=tuple(BENCHMARKS), help='competition by the name of its set')
+    parser.add_argument('--competition', type=int, metavar='ID', help='number of the competition')
+    parser.add_argument('--server', metavar='URL', help='address of the server')
+    parser.add_argument('--platform', choices=tuple(PLATFORMS),
+                        help='kind of the server, if its address does not say it')
+    parser.add_argument('--phase', type=int, metavar='ID', help='phase of the competition; by default the open one')
+    parser.add_argument('--description', default='', help='note beside the submission')
+    parser.add_argument('--submission', type=int, metavar='ID', help='wait for this submission, send nothing')
+    parser.add_argument('--minutes', type=float, default=60., help='how long to wait for the score (%(default)g)')
+    parser.add_argument('--no-wait', action='store_true', help='send and leave')
+    parser.add_argument('--json', metavar='FILE', help='also write the scores there')
+    return parser.parse_args()
+
+
+def choose_competition(args: argparse.Namespace) -> Tuple[str, int, Optional[str]]:
+    """Server, number, and platform if it is known."""
+    known = BENCHMARKS.get(args.benchmark)
+    server = args.server or (known and known.server)
+    # The number in the table is one of the table's server; another server has its own.
+    known = known if known and server == known.server else None
+    competition = known and known.competition if args.competition is None else args.competition
+    if server is None or competition is None:
+        raise ValueError('Where to? Give --benchmark, or --server and --competition.')
+    return server, competition, args.platform or (known and known.platform)
+
+
+def read_account(server: str) -> Account:
+    """From the environment, or asked for."""
+    account = account_from_environment()
+    if account is None and not sys.stdin.isatty():
+        raise ValueError(f'No user name and password for {server}: set {USER_VARIABLE} and {PASSWORD_VARIABLE} in the '
+                         'environment.')
+    if account is None:
+        user = os.environ.get(USER_VARIABLE) or input(f'User name on {server}: ')
+        account = Account(user, getpass.getpass(f'Password of {user} on {server}: '))
+    return account
+
+
+def main() -> None:
+    args = parse_args()
+    server, number, platform = choose_competition(args)
+    if args.submission is None:
+        if args.zip is None:
+            raise ValueError('Which zip is to be sent? (tools/make_submission.py makes one.)')
+        check_submission(args.zip)
+    competition = connect(server, number, read_account(server), platform, args.phase)
+    if args.submission is None:
+        submission = upload(competition, args.zip, args.description)
+        say(f'{args.zip} is submission {submission} of {competition.page}')
+        if args.no_wait:
+            return
+    else:
+        submission = args.submission
+        competition.login()
+    try:
+        scores = wait_for_score(competition, submission, args.minutes, say)
+    except KeyboardInterrupt:
+        raise UploadError(f'Stopped waiting. Submission {submission} goes on: --submission {submission} waits on.'
+                          ) from None
+    tell_scores(scores)
+    if args.json:
+        fresh = Path(f'{args.json}.tmp')
+        kept = dict(competition=competition.page, submission=submission, scores=scores)
+        fresh.write_text(json.dumps(kept, indent=1) + '\n')
+        fresh.replace(args.json)
+
+
+if __name__ == '__main__':
+    run_tool(main)

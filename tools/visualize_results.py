@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Draw a results file, whichever tool wrote it, over its videos: mp4 files, frames, or contact sheets.
+
+    python tools/visualize_results.py results.json data/ytvis2021/valid.json data/ytvis2021/valid/JPEGImages --out vis
+    python tools/visualize_results.py results.json data/sample/valid.json data/sample/valid --gt --format sheet \\
+        --videos 3 7 --out sheet.jpg
+
+A track has one colour in all frames. --gt draws the annotations beside it (sheets: in the row below); an object has the
+colour of the track that covers it, if one does. Files are named after the folders of the frames: OUT/<video>.mp4,
+OUT/<video>/<frame>.jpg, OUT/<video>.jpg; --format sheet with a picture as --out puts all videos into that one picture.
+"""
+import argparse
+import sys
+from pathlib import Path, PurePosixPath
+from typing import List, Sequence
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
+
+from mmvis.datasets.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
+from mmvis.engine import ToolParser, run_tool  # noqa: E402
+from mmvis.visualization import VideoFile, write_image  # noqa: E402
+from mmvis.visualization.results import (Drawing, draw_sheet, draw_video, match_colours,  # noqa: E402
+                                         read_ground_truth, read_results)
+from mmvis.visualization.sinks import video_names  # noqa: E402
+
+_PICTURES = ('.jpg', '.jpeg', '.png')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = ToolParser(description='Draw a results file over its videos.')
+    parser.add_argument('results', help='results file')
+    parser.add_argument('annotations', help='annotation file of the split (valid.json)')
+    parser.add_argument('frames', help='folder of the frames')
+    parser.add_argument('--out', default='vis', metavar='X', help='folder, or a picture for one sheet (%(default)s)')
+    parser.add_argument('--format', choices=('mp4', 'frames', 'sheet'), default='mp4', help='%(default)s')
+    parser.add_argument('--gt', action='store_true', help='draw the annotations beside the results')
+    parser.add_argument('--thresh', type=float, default=0.3, metavar='F', help='tracks with a lower score are left out '
+                        '(%(default)g)')
+    parser.add_argument('--videos', nargs='+', metavar='V', help='ids or folder names; default: all')
+    parser.add_argument('--fps', type=float, default=10., help='of an mp4 (%(default)g)')
+    parser.add_argument('--columns', type=int, default=5, help='frames of a video in a sheet (%(default)d)')
+    parser.add_argument('--width', type=int, default=320, help='of a frame in a sheet, pixels (%(default)d)')
+    return parser.parse_args()
+
+
+def choose_videos(index: AnnotationIndex, wanted: Sequence[str]) -> List[tuple]:
+    """(record, name of its files) of the wanted videos, in the order of the file."""
+    records = [index.video(position) for position in range(len(index))]
+    pairs = list(zip(records, video_names(records)))
+    if not wanted:
+        return pairs
+    known = {text for record, name in pairs for text in (str(record.video_id), name)}
+    for text in wanted:
+        if text not in known:
+            raise ValueError(f'{index.meta["ann_file"]} has no video {text!r}; its first is {pairs[0][0].video_id} '
+                             f'({pairs[0][1]}).')
+    return [(record, name) for record, name in pairs if str(record.video_id) in wanted or name in wanted]
+
+
+def frame_folder(folder: str, video: VideoRecord) -> str:
+    """The folder, or the level JPEGImages below it."""
+    inner = Path(folder) / 'JPEGImages'
+    return str(inner) if not (Path(folder) / video.file_names[0]).is_file() and inner.is_dir() else folder
+
+
+def write_video(args: argparse.Namespace, video: VideoRecord, name: str, drawings: List[Drawing]) -> Path:
+    """An mp4 or a folder of frames."""
+    folder = frame_folder(args.frames, video)
+    if args.format == 'frames':
+        for frame_idx, picture in draw_video(video, folder, drawings):
+            stem = PurePosixPath(video.file_names[frame_idx]).stem
+            write_image(Path(args.out) / name / f'{stem}.jpg', picture)
+        return Path(args.out) / name
+    path = Path(args.out) / f'{name}.mp4'
+    with VideoFile(path, args.fps) as file:
+        for _, picture in draw_video(video, folder, drawings):
+            file.add(picture)
+    return path
+
+
+def main() -> None:
+    args = parse_args()
+    one_sheet = Path(args.out).suffix.lower() in _PICTURES
+    if one_sheet and args.format != 'sheet':
+        raise ValueError(f'--out {args.out} is one picture: this needs --format sheet.')
+    index = load_annotations(args.annotations)
+    chosen = choose_videos(index, args.videos)
+    ids = {video.video_id for video, _ in chosen}
+    drawings = [read_results(args.results, index, ids, args.thresh)]
+    if args.gt and not index.meta['has_annotations']:
+        raise ValueError(f'{args.annotations} has no annotations to be drawn by --gt.')
+    if args.gt:
+        drawings.append(read_ground_truth(index, ids))
+        match_colours(drawings[1], drawings[0])
+    sheets = []
+    for video, name in chosen:
+        tracks = len(drawings[0].tracks.get(video.video_id, []))
+        if args.format == 'sheet':
+            sheet = draw_sheet(video, frame_folder(args.frames, video), drawings, args.columns, args.width)
+            path = Path(args.out) / f'{name}.jpg'
+            sheets.append(sheet) if one_sheet else write_image(path, sheet)
+        else:
+            path = write_video(args, video, name, drawings)
+        if not one_sheet:
+            print(f'{path}: video {video.video_id}, {video.num_frames} frames, {tracks} tracks', flush=True)
+    if one_sheet:
+        write_image(Path(args.out), stack(sheets))
+        print(f'{args.out}: {len(sheets)} videos')
+
+
+def stack(sheets: List[np.ndarray], gap: int = 12) -> np.ndarray:
+    """Sheets below each other, the narrower ones filled up with white."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    rows = [np.pad(sheet, ((0, gap), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
+    return np.vstack(rows)[:-gap]
+
+
+if __name__ == '__main__':
+    run_tool(main)
