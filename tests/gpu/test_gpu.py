@@ -69,7 +69,7 @@ def test_losses_agree_with_the_cpu(system):
         data = on_device.data_preprocessor(training_batch(system), True)
         losses[device] = on_device.loss(data['inputs'], data['data_samples'])
     assert losses['cpu'].keys() == losses['cuda'].keys()
-    total = {device: float(model.parse_losses(value)[0]) for device, value in losses.items()}
+    total = {device: model.parse_losses(value)[0].item() for device, value in losses.items()}
     assert total['cuda'] == pytest.approx(total['cpu'], rel=5e-2)      # the sampled boxes may differ
 
 
