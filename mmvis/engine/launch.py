@@ -51,8 +51,9 @@ def init_dist(launcher: str, backend: Optional[str] = None, timeout: Optional[fl
 def end_process() -> None:
     """End this process well, when all processes of its group have come here; does nothing without a group.
 
-    A process that goes through the interpreter's own end now and then aborts there, in a thread of the process group
-    ("terminate called without an active exception"), and its whole job counts as failed.
+    Threads of Gloo may still hold tensors. If they let go of them while the interpreter is being taken down, the
+    process aborts ("terminate called without an active exception") and its finished job counts as failed; so the
+    process leaves without taking the interpreter down.
     """
     if not torch.distributed.is_initialized():
         return

@@ -10,7 +10,15 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    """A runner of another test may have left its own default scope."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
 
 
 def build(name, **changes):
