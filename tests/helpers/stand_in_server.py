@@ -18,7 +18,7 @@ class StandIn:
 
     Attributes:
         states: what the submission is, question by question; the last one stays.
-        expire: numbers of the authenticated requests at which the session is found to be over.
+        expire: numbers of the authenticated requests at which the login is found to have expired.
         busy: this many requests for the state are answered with HTTP 503.
         hang: seconds that requests for the state take.
     """
