@@ -1,5 +1,6 @@
 """Settings that every test shares."""
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,5 +10,8 @@ os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT), os.environ.g
 for folder in (ROOT, ROOT / 'tests'):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# A shell that starts the tests in the background ignores Ctrl-C for them and for what they start; some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import mmvis  # noqa: E402,F401  (supplies mmcv's operators before a test module imports mmdet)
