@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 from mmvis.apis import BENCHMARKS, find_target  # noqa: E402
-from mmvis.engine import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.evaluation.results_check import Report, Target, check_results  # noqa: E402
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 from mmvis.apis import BENCHMARKS, find_target, pack_results  # noqa: E402
-from mmvis.engine import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

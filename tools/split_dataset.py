@@ -17,8 +17,8 @@ from typing import Any, Dict, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
+from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.datasets.hold_out import cut_annotations, split_videos  # noqa: E402
-from mmvis.engine import ToolParser, run_tool  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

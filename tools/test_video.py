@@ -30,12 +30,13 @@ from mmengine.registry import init_default_scope  # noqa: E402
 from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
-from mmvis.evaluation import official_pickle  # noqa: E402
+from mmvis.evaluation import Evaluator, Rules, official_pickle  # noqa: E402
 from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
-from mmvis.evaluation.vis_eval import evaluate_results  # noqa: E402
+from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
 from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
 from mmvis.registry import DATASETS  # noqa: E402
 from mmvis.visualization import OverlayFolder, OverlayWindow, has_display  # noqa: E402
+from mmvis.visualization.analysis import AnalysisRecorder  # noqa: E402
 
 
 class Output(NamedTuple):
@@ -64,6 +65,8 @@ def parse_args() -> argparse.Namespace:
                         help='save the overlays as DIR/<video>/<frame>.jpg')
     parser.add_argument('--thresh', type=float, default=0.3, metavar='F',
                         help='instances with a lower score are not drawn (0.3)')
+    parser.add_argument('--analysis', metavar='DIR',
+                        help='save what the slots of InstanceFormer look at as DIR/<video id>.npz, for tools/analysis')
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config: test_dataloader.dataset.split=train')
@@ -86,9 +89,9 @@ def _truth(text: str) -> bool:
 
 def main() -> None:
     args = parse_args()
-    if not (args.out or args.eval or args.upload_file or args.show or args.save_vis_path):
+    if not (args.out or args.eval or args.upload_file or args.show or args.save_vis_path or args.analysis):
         raise ValueError('Nothing is asked for: give at least one of --out FILE, --eval segm, --upload_file, --show, '
-                         '--save_vis_path DIR.')
+                         '--save_vis_path DIR, --analysis DIR.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     if args.load_result:
@@ -118,6 +121,9 @@ def read_config(args: argparse.Namespace) -> Config:
     for key in list(cfg):
         if key.startswith(('train_', 'val_')) or key in ('optim_wrapper', 'param_scheduler'):
             cfg.pop(key)
+    metrics = cfg.get('test_evaluator') or []
+    metrics = [metrics] if isinstance(metrics, dict) else metrics
+    cfg.metric = next((metric for metric in metrics if metric.get('type') == 'VISMetric'), {})
     # The results are evaluated from their file, the same way as by --load_result and after a resumed run.
     cfg.update(load_from=None, resume=False, test_evaluator=[], test_cfg=dict(type='VideoTestLoop'))
     # A process that is done waits for the others; the launcher ends it when one of them fails.
@@ -148,6 +154,10 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     if report.missing:
         runner.logger.warning(f'{len(report.missing)} tensors of the model are not in {args.checkpoint} and keep their '
                               f'initial values ({report.missing[0]} first): these are no results of a trained model.')
+    if args.analysis:
+        if not hasattr(model, 'recorder'):
+            raise ValueError(f'--analysis is for InstanceFormer, not for {type(model).__name__}.')
+        model.recorder = AnalysisRecorder(Path(args.analysis))
     optimize_for_inference(model, args.precision)
     loop = runner.test_loop
     dataset = loop.dataset
@@ -165,7 +175,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     if output is not None and is_main_process():
         print(f'Results: {output.json}' + (f' and {output.pickle}' if output.pickle else ''), flush=True)
         if args.eval:
-            evaluate(output.json, dataset, args.eval)
+            evaluate(output.json, dataset, args.eval, cfg.metric)
         if args.upload_file:
             submit(output.json, dataset)
 
@@ -220,23 +230,28 @@ def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
     elif not source.is_file():
         raise FileNotFoundError(f'--load_result: there is no results file {source}; run without --load_result first.')
     if args.eval or not args.upload_file:
-        evaluate(source, dataset, args.eval or ['segm'])
+        evaluate(source, dataset, args.eval or ['segm'], cfg.metric)
     if args.upload_file:
         submit(output.json, dataset)
 
 
-def evaluate(results, dataset, metrics: List[str]) -> None:
-    """Print AP and AR of a results file (or of its entries)."""
+def evaluate(results, dataset, kinds: List[str], metric: Dict[str, Any]) -> None:
+    """Print AP and AR of a results file (or of its entries) by the rules of the config's VISMetric."""
     if not dataset.has_annotations:
         print(f'{dataset.ann_file} has no annotations, so nothing can be evaluated here; the results file is for the '
               f'server of the data set.', flush=True)
         return
-    if 'bbox' in metrics:
+    if 'bbox' in kinds:
         print('The benchmarks of video instance segmentation compare masks: bbox is not evaluated, segm is.')
     if len(dataset.videos) < len(dataset.index):
         print(f'{len(dataset.videos)} of the {len(dataset.index)} videos of {dataset.ann_file} were run: the others '
               f'count as missed.')
-    print(evaluate_results(results, dataset.ann_file).table(), flush=True)
+    evaluator = Evaluator(results, dataset.ann_file, Rules(metric.get('benchmark', 'ytvis')))
+    print(evaluator.evaluate().table(), flush=True)
+    long_ids, long_frames = metric.get('long_ids'), metric.get('long_frames')
+    if long_ids is not None or long_frames is not None:
+        parts = evaluate_short_long(evaluator, find_long(evaluator.truth, long_ids, long_frames))
+        print(f'\nShort and long videos\n{parts.table()}', flush=True)
 
 
 def submit(results: Path, dataset) -> None:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 from mmvis.apis import (BENCHMARKS, PLATFORMS, Account, UploadError, account_from_environment, connect,  # noqa: E402
                         tell_scores, upload, wait_for_score)
 from mmvis.apis.submit import PASSWORD_VARIABLE, USER_VARIABLE, say  # noqa: E402
-from mmvis.engine import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.evaluation.submission import check_submission  # noqa: E402
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
+from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.datasets.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
-from mmvis.engine import ToolParser, run_tool  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402
 from mmvis.visualization.results import (Drawing, draw_sheet, draw_video, match_colours,  # noqa: E402
                                          read_ground_truth, read_results)

@@ -1,9 +1,21 @@
-"""What a program calls: packing and sending results."""
+"""What a program calls: a model over frames as they come; packing and sending results."""
+import importlib
+from typing import Any
+
 from .benchmarks import BENCHMARKS, Benchmark, benchmark_of, find_target
 from .competition import PLATFORMS, connect, upload, wait_for_score
 from .http_session import UploadError
+from .sources import FrameSource, open_source
 from .submit import account_from_environment, pack_results, send_results, tell_scores
 from .upload_servers import Account
 
-__all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'PLATFORMS', 'UploadError', 'account_from_environment', 'benchmark_of',
-           'connect', 'find_target', 'pack_results', 'send_results', 'tell_scores', 'upload', 'wait_for_score']
+__all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'FrameSource', 'PLATFORMS', 'UploadError', 'VISPredictor',
+           'account_from_environment', 'benchmark_of', 'connect', 'find_target', 'open_source', 'pack_results',
+           'send_results', 'tell_scores', 'upload', 'wait_for_score']
+
+
+def __getattr__(name: str) -> Any:
+    """``VISPredictor`` when it is asked for: all models come with it, and a tool that reads results needs none."""
+    if name == 'VISPredictor':
+        return importlib.import_module('.predictor', __name__).VISPredictor
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

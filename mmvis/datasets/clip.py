@@ -1,13 +1,13 @@
 """A clip on its way through the data path: what a transform takes and gives."""
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.registry import FUNCTIONS
 from mmengine.structures import InstanceData
 
-from mmvis.structures import FrameSample
+from mmvis.structures import FrameSample, VideoInfo
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Clip:
 
     Attributes:
         video_id: id of the annotation file.
-        num_frames: length of the video.
+        num_frames: length of the video; None for a stream, whose end is not known (in inference only).
         ori_shape: (h, w) of the annotation file.
         frames: T frames.
         inclusive: True if ``x2 = x + w - 1`` (MaskTrackRCNN, SipMask, MemCNP), False if ``x2 = x + w``.
@@ -53,7 +53,7 @@ class Clip:
         flip: whether the frames were flipped horizontally.
     """
     video_id: Union[int, str]
-    num_frames: int
+    num_frames: Optional[int]
     ori_shape: Tuple[int, int]
     frames: List[ClipFrame]
     inclusive: bool = False
@@ -68,6 +68,12 @@ def stack_images(clip: Clip) -> torch.Tensor:
         raise ValueError(f'video {clip.video_id}: the frames of a clip must leave the pipeline with one size, '
                          f'got {sorted(sizes)}.')
     return torch.from_numpy(np.stack([frame.image for frame in clip.frames]).transpose(0, 3, 1, 2).copy())
+
+
+def pack_chunk(clip: Clip) -> Dict[str, Any]:
+    """Frames of a video for a model: ``inputs`` uint8 [T, 3, height, width] BGR, and ``video``, its VideoInfo."""
+    video = VideoInfo(clip.video_id, clip.ori_shape, clip.frames[0].image.shape[:2], clip.scale_factor, clip.num_frames)
+    return dict(inputs=stack_images(clip), video=video)
 
 
 def pack_clip(clip: Clip) -> Dict[str, Any]:

@@ -7,11 +7,10 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from mmvis.registry import DATASETS, TRANSFORMS
-from mmvis.structures import VideoInfo
 
 from .annotations import AnnotationIndex, VideoRecord, load_annotations
 from .categories import OVIS, YTVIS_2019, YTVIS_2021, choose_classes, match_published
-from .clip import Clip, ClipFrame, pack_clip, stack_images
+from .clip import Clip, ClipFrame, pack_chunk, pack_clip
 from .images import read_frame
 from .samplers import SampleKey
 from .transforms import ClipCompose
@@ -156,9 +155,7 @@ class VISDataset(Dataset):
         clip = Clip(video.video_id, video.num_frames, (video.height, video.width),
                     [ClipFrame(t, self.load_image(video_index, t)) for t in range(first, last)], self.inclusive)
         clip = self.pipeline(clip, np.random.default_rng(0))
-        info = VideoInfo(video.video_id, clip.ori_shape, clip.frames[0].image.shape[:2], clip.scale_factor,
-                         video.num_frames)
-        return dict(inputs=stack_images(clip), video=info, frame_idx=first, is_last=last == video.num_frames)
+        return dict(pack_chunk(clip), frame_idx=first, is_last=last == video.num_frames)
 
     # -- construction --------------------------------------------------------------------------------------------------
 

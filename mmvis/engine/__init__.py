@@ -1,6 +1,7 @@
 """Running a model: configs, launching, the runner and its loops, checkpoints."""
+from mmvis.cli import ToolParser, run_tool
+
 from .amp import MixedPrecisionOptimWrapper
-from .cli import ToolParser, run_tool
 from .config import CfgOptions, find_config, load_config
 from .hooks import FiniteLossHook, SafeCheckpointHook
 from .launch import LAUNCHERS, init_dist, spawn

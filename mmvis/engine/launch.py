@@ -3,7 +3,6 @@
 mmengine 0.10.7 serves only machines with GPUs: its launchers call ``torch.cuda.set_device`` or divide by the number of
 GPUs. What stands here needs none.
 """
-import atexit
 import datetime
 import os
 import re
@@ -16,6 +15,8 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 from torch.multiprocessing import _prctl_pr_set_pdeathsig
+
+from mmvis.cli import end_process
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DEFAULT_PORT = 29500
@@ -46,23 +47,6 @@ def init_dist(launcher: str, backend: Optional[str] = None, timeout: Optional[fl
         backend = 'nccl' if torch.cuda.is_available() else 'gloo'
     options = {} if timeout is None else {'timeout': datetime.timedelta(seconds=timeout)}
     torch.distributed.init_process_group(backend, **options)
-
-
-def end_process() -> None:
-    """End this process well, when all processes of its group have come here; does nothing without a group.
-
-    Threads of Gloo may still hold tensors. If they let go of them while the interpreter is being taken down, the
-    process aborts ("terminate called without an active exception") and its finished job counts as failed; so the
-    process leaves without taking the interpreter down.
-    """
-    if not torch.distributed.is_initialized():
-        return
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def launcher_variables(launcher: str, environ: Mapping[str, str]) -> Dict[str, str]:

@@ -125,7 +125,16 @@ class VISRunner(Runner):
             self.set_randomness(**{**self._randomness_cfg, 'seed': seed})
         elif self._seed_drawn:
             self.logger.info(f'Seed {self.seed} was drawn: --seed {self.seed} repeats this training.')
-        return super().train()
+        try:
+            return super().train()
+        finally:
+            self._end_workers()
+
+    def _end_workers(self) -> None:
+        """End the workers of the data loaders here: where the garbage collector does it, it waits 5 s for each."""
+        for loop in (self._train_loop, self._val_loop):
+            if getattr(getattr(loop, 'dataloader', None), '_iterator', None) is not None:
+                loop.dataloader._iterator = None
 
     def _find_training_state(self) -> Optional[Dict[str, Any]]:
         """Content of the checkpoint to go on from; None for a training from its start."""

@@ -5,7 +5,7 @@ One file a process, ``<output>.part.<rank>``. Its first line names the run; then
     {"start": video_id, "size": [h, w], "num_frames": T}
     {"frame": frame_idx, "ids": [..], "labels": [..], "scores": [..], "boxes": [[x1, y1, x2, y2], ..], "counts": [..]}
     ...
-    {"end": video_id, "num_frames": T, "tracks": [[track_id, label, score], ..]}
+    {"end": video_id, "num_frames": T, "tracks": [[track_id, label, score, born], ..]}
 
 A process works on one video at a time, so a video is one piece of one file; a piece without its end line (the process
 was killed there) is as if it were not there.
@@ -26,7 +26,7 @@ except ImportError:  # Windows: two runs into one file are not noticed there
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 VideoId = Union[int, str]
-_FORMAT = 1
+_FORMAT = 2
 _PATIENCE = 15.  # seconds to wait for a lock
 
 
@@ -109,7 +109,7 @@ class Journal:
             if not math.isfinite(verdict.score):
                 raise ValueError(f'video {video.video_id}: track {verdict.track_id} has the score {verdict.score}; '
                                  f'a results file can hold finite scores only.')
-            tracks.append([int(verdict.track_id), int(verdict.label), float(verdict.score)])
+            tracks.append([int(verdict.track_id), int(verdict.label), float(verdict.score), verdict.born])
         num_frames = self._last_frame + 1 if video.num_frames is None else video.num_frames
         if self._last_frame >= num_frames:
             raise ValueError(f'video {video.video_id}: a result for frame {self._last_frame}, but the video has '

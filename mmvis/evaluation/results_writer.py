@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+import numpy as np
 from mmengine.dist import barrier, broadcast_object_list, get_rank
 from mmengine.logging import print_log
 
-from mmvis.structures import RLE, FrameInstances, TrackScore, VideoInfo, VideoResult, VideoTrack
+from mmvis.structures import (RLE, FrameInstances, TrackScore, VideoInfo, VideoResult, VideoTrack, encode_mask,
+                              with_empty_masks)
 
 from . import journal, official_pickle
 from .journal import Journal, Piece, VideoId
@@ -88,10 +90,11 @@ class ResultsWriter:
     def read(self, video_id: VideoId) -> VideoResult:
         """A finished video, read back from the journal."""
         head, verdicts, masks = _tracks_of(self._pieces[video_id])
-        tracks = [VideoTrack(track_id, label, score, {frame: RLE(size=head['size'], counts=counts)
-                                                      for frame, counts in masks[track_id].items()})
-                  for track_id, label, score in verdicts]
-        return VideoResult(video_id, head['num_frames'], tracks)
+        size, num_frames, tracks = head['size'], head['num_frames'], []
+        for track_id, label, score, born in verdicts:
+            own = {frame: RLE(size=size, counts=counts) for frame, counts in masks[track_id].items()}
+            tracks.append(VideoTrack(track_id, label, score, with_empty_masks(own, born, num_frames, size)))
+        return VideoResult(video_id, num_frames, tracks)
 
     def close(self) -> None:
         """Let go of the journal; what is in it stays for the next run."""
@@ -138,17 +141,19 @@ class ResultsWriter:
         """The entries of a video as JSON text in small parts: what ``json.dump`` of the list would write."""
         head, verdicts, masks = _tracks_of(piece)
         video_id, size = json.dumps(head['start']), json.dumps(head['size'])
-        for track_id, label, score in verdicts:
-            yield self._entry(video_id, score, self.category_ids[label], size, head['num_frames'], masks[track_id])
+        empty = encode_mask(np.zeros(head['size'], np.uint8))['counts']
+        for track_id, label, score, born in verdicts:
+            by_frame = {} if born is None else dict.fromkeys(range(born, head['num_frames']), empty)
+            by_frame.update(masks[track_id].items())
+            yield self._entry(video_id, score, self.category_ids[label], size, head['num_frames'], by_frame)
 
     @staticmethod
     def _entry(video_id: str, score: float, category_id: int, size: str, num_frames: int,
-               masks: '_TrackMasks') -> Iterator[str]:
+               masks: Dict[int, str]) -> Iterator[str]:
         yield (f'{{"video_id": {video_id}, "score": {score!r}, "category_id": {json.dumps(category_id)}, '
                f'"segmentations": [')
-        by_frame = dict(masks.items())
         for frame in range(num_frames):
-            counts = by_frame.get(frame)
+            counts = masks.get(frame)
             rle = 'null' if counts is None else f'{{"size": {size}, "counts": {json.dumps(counts)}}}'
             yield f', {rle}' if frame else rle
         yield ']}'
@@ -199,8 +204,8 @@ class _TrackMasks:
         return zip(self.frames, self.counts)
 
 
-def _tracks_of(piece: Piece) -> Tuple[Dict[str, Any], List[Tuple[int, int, float]], Dict[int, _TrackMasks]]:
-    """Start record (with the final ``num_frames``), verdicts (track_id, label, score) and the masks by track id."""
+def _tracks_of(piece: Piece) -> Tuple[Dict[str, Any], List[tuple], Dict[int, _TrackMasks]]:
+    """Start record (with the final ``num_frames``), verdicts (track_id, label, score, born) and the masks by track id."""
     masks: Dict[int, _TrackMasks] = {}
     for record in piece.lines():
         if 'start' in record:
@@ -212,7 +217,7 @@ def _tracks_of(piece: Piece) -> Tuple[Dict[str, Any], List[Tuple[int, int, float
             for track_id, counts in zip(record['ids'], record['counts']):
                 if counts is not None:
                     masks.setdefault(track_id, _TrackMasks()).add(record['frame'], counts)
-    for track_id, _, _ in verdicts:
+    for track_id, *_ in verdicts:
         masks.setdefault(track_id, _TrackMasks())
     return head, verdicts, masks
 

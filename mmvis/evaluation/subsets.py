@@ -3,10 +3,10 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Collection, Dict, List, Optional, Protocol, Union
 
 from .ground_truth import GroundTruth
-from .vis_eval import Evaluation, Evaluator, show
+from .vis_eval import Evaluation, show
 
 
 @dataclass
@@ -27,7 +27,14 @@ class ShortLong:
         return '\n'.join(lines)
 
 
-def evaluate_short_long(evaluator: Evaluator, long_ids: List[Union[int, str]]) -> ShortLong:
+class Matched(Protocol):
+    """Results matched with their annotations, such as an ``Evaluator``."""
+    truth: GroundTruth
+
+    def evaluate(self, video_ids: Optional[Collection] = None) -> Evaluation: ...
+
+
+def evaluate_short_long(evaluator: Matched, long_ids: List[Union[int, str]]) -> ShortLong:
     """Split the videos into those of ``long_ids`` and the others.
 
     Raises:

@@ -1,5 +1,5 @@
 """AP and AR of video instance segmentation as a metric of mmengine's validation and test loops."""
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Sequence
 
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
@@ -11,7 +11,8 @@ from mmvis.structures import VideoResult
 from .ground_truth import GroundTruth, load_ground_truth
 from .matching import VideoMatch, match_video
 from .rules import Rules
-from .vis_eval import accumulate
+from .subsets import evaluate_short_long, find_long
+from .vis_eval import Evaluation, accumulate
 
 
 @METRICS.register_module()
@@ -24,13 +25,17 @@ class VISMetric(BaseMetric):
 
     Args:
         benchmark: whose rules, 'ytvis' or 'ovis'.
+        long_ids, long_frames: which videos are long, to measure short and long ones apart too (YouTube-VIS 2022): a
+            file that names them (see ``find_long``), or those of more than so many frames.
         prefix: of the names of the statistics.
     """
     default_prefix = 'vis'
 
-    def __init__(self, benchmark: str = 'ytvis', prefix: Optional[str] = None) -> None:
+    def __init__(self, benchmark: str = 'ytvis', long_ids: Optional[str] = None, long_frames: Optional[int] = None,
+                 prefix: Optional[str] = None) -> None:
         super().__init__(prefix=prefix)
         self.rules = Rules(benchmark)
+        self.long_ids, self.long_frames = long_ids, long_frames
         self._truth: Optional[GroundTruth] = None
 
     def process(self, data_batch: Any, data_samples: Sequence[VideoResult]) -> None:
@@ -59,16 +64,25 @@ class VISMetric(BaseMetric):
         return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
 
     def compute_metrics(self, results: List[VideoMatch]) -> Dict[str, float]:
-        """``segm_AP`` and the other statistics in 0 .. 1 (-1: nothing of that kind is annotated)."""
+        """``segm_AP`` and the other statistics in 0 .. 1 (-1: nothing of that kind is annotated).
+
+        With long videos named also ``short_segm_AP`` ..., ``long_segm_AP`` ... and their mean, ``mean_segm_AP`` ...
+        """
         if not self.dataset_meta['has_annotations']:
             print_log(f'{self.dataset_meta["ann_file"]} has no annotations: AP is not computed.', logger='current')
             return {}
         truth = self._ground_truth()
         if len(results) < len(truth.videos):
             print_log(f'AP over {len(results)} of the {len(truth.videos)} videos of {truth.path}.', logger='current')
-        evaluation = accumulate(results, truth, self.rules, self.dataset_meta['category_ids'])
+        matched = _Matched(results, truth, self.rules, self.dataset_meta['category_ids'])
+        evaluation = matched.evaluate()
         print_log('\n' + evaluation.table(), logger='current')
-        return {f'segm_{name}': value for name, value in evaluation.stats.items()}
+        stats = {'': evaluation.stats}
+        if self.long_ids is not None or self.long_frames is not None:
+            parts = evaluate_short_long(matched, find_long(truth, self.long_ids, self.long_frames))
+            print_log('Short and long videos\n' + parts.table(), logger='current')
+            stats.update(short_=parts.short.stats, long_=parts.long.stats, mean_=parts.mean)
+        return {f'{part}segm_{name}': value for part in stats for name, value in stats[part].items()}
 
     def _ground_truth(self) -> GroundTruth:
         if self._truth is None or self._truth.path != str(self.dataset_meta['ann_file']):
@@ -79,3 +93,16 @@ class VISMetric(BaseMetric):
         """The result as entries of a results file."""
         return [dict(category_id=self.dataset_meta['category_ids'][track.label], score=float(track.score),
                      segmentations=[track.masks.get(t) for t in range(result.num_frames)]) for track in result.tracks]
+
+
+class _Matched(NamedTuple):
+    """Videos that were matched one by one, to be evaluated together or in parts."""
+    matches: List[VideoMatch]
+    truth: GroundTruth
+    rules: Rules
+    category_ids: Sequence[int]
+
+    def evaluate(self, video_ids: Optional[Collection] = None) -> Evaluation:
+        """Statistics of all videos, or of those named as if there were no others."""
+        chosen = [match for match in self.matches if video_ids is None or match.video_id in video_ids]
+        return accumulate(chosen, self.truth, self.rules, self.category_ids)

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
-from mmvis.engine import find_config, load_config
+from mmvis.engine import CfgOptions, ToolParser, find_config, load_config
 from mmvis.engine import config as config_module
 
 
@@ -51,6 +51,30 @@ def test_option_that_does_not_fit_is_said(folder, key):
         load_config('one.py', {key: 1})
 
 
+@pytest.mark.parametrize('key, other, inner', [('model', 'resnet', 'model.depth'), ('model', [1, 2], 'model.depth'),
+                                               ('model.stages', 'x', 'model.stages.0.width'),
+                                               ('model.stages.0', 3, 'model.stages.0.width')])
+def test_a_word_in_place_of_a_dict_is_said(folder, key, other, inner):
+    with pytest.raises(ValueError, match=f'does not fit .*one.py: {key} is a (dict|list of dicts) there.*{inner}='):
+        load_config('one.py', {key: other})
+
+
+def test_a_dict_may_be_dropped_or_replaced(folder):
+    assert load_config('one.py', {'model': None}).model is None
+    assert load_config('one.py', {'model.stages': []}).model.stages == []
+    assert load_config('one.py', {'model.stages': [dict(width=7)]}).model.stages == [dict(width=7)]
+
+
+@pytest.mark.parametrize('item', ['model.norm=dict(type=GN,num_groups=8)', 'model.stages=[1,(2'])
+def test_value_that_cannot_be_read_is_said(item, capsys):
+    parser = ToolParser()
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions)
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--cfg-options', 'a=1', item])
+    assert f'{item!r} cannot be read: a value is a number' in capsys.readouterr().err
+    assert parser.parse_args(['--cfg-options', 'a=1', 'b=[x,2]']).cfg_options == {'a': 1, 'b': ['x', 2]}
+
+
 def test_config_with_a_mistake_is_named(folder):
     (folder / 'a/one.py').write_text('model = dict(\n')
     with pytest.raises(ValueError, match='one.py cannot be read as a config: SyntaxError'):
@@ -77,3 +101,16 @@ def test_schedule_1x_is_the_official_one():
         warm = 1 - (1 - iteration / 500) * (1 - 1 / 3) if iteration < 500 else 1
         expected.append(regular * warm)
     np.testing.assert_allclose(rates, expected, rtol=1e-9)
+
+
+def test_the_text_of_a_config_is_formatted_once():
+    calls = []
+
+    def format_code(text, style_config):
+        calls.append(text)
+        return text.upper(), True
+
+    remembered = config_module._remembered(format_code)
+    assert [remembered(text, style_config=dict(indent=4), verify=True) for text in 'aab'] == [('A', True)] * 2 + [('B', True)]
+    assert calls == ['a', 'b']
+    assert 'depth=50' in Config(dict(model=dict(depth=50))).pretty_text

@@ -55,9 +55,11 @@ def run_killed(cfg, after, tmp_path):
     cfg.dump(tmp_path / 'killed.py')
     env = dict(os.environ, OMP_NUM_THREADS='1',
                PYTHONPATH=os.pathsep.join([str(ROOT / 'tests'), os.environ.get('PYTHONPATH', '')]))
-    done = subprocess.run([sys.executable, ROOT / 'tools/train.py', tmp_path / 'killed.py'], env=env,
-                          capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    # Into a file: a pipe would stay open until the workers of the data loader notice that they are alone.
+    with open(tmp_path / 'killed.txt', 'w') as log:
+        done = subprocess.run([sys.executable, ROOT / 'tools/train.py', tmp_path / 'killed.py'], env=env, stdout=log,
+                              stderr=log)
+    assert done.returncode == -signal.SIGKILL, (tmp_path / 'killed.txt').read_text()
 
 
 def losses(work_dir):

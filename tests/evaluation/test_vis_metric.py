@@ -3,9 +3,12 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 import mmvis.evaluation.vis_metric as vis_metric
-from mmvis.evaluation import Rules, VISMetric, evaluate_results
+from mmvis.evaluation import Evaluator, Rules, VISMetric, evaluate_results
+from mmvis.evaluation.subsets import evaluate_short_long, find_long
+from mmvis.registry import METRICS
 from mmvis.structures import VideoResult, VideoTrack
 
 
@@ -106,3 +109,23 @@ def test_rules_of_ovis(eval_set):
         metric.process(None, [VideoResult(video['id'], video['length'], tracks)])
     expected = evaluate_results(results, gt, Rules('ovis')).stats
     assert metric.evaluate(8) == {f'vis/segm_{name}': value for name, value in expected.items()}
+
+
+def test_short_and_long_videos_apart(case):
+    data, meta, videos = case
+    lengths = sorted(video.num_frames for video in videos)
+    metric = VISMetric(long_frames=lengths[len(lengths) // 2])
+    metric.dataset_meta = meta
+    metric.process(None, videos)
+    evaluator = Evaluator(data['results'], meta['ann_file'])
+    parts = evaluate_short_long(evaluator, find_long(evaluator.truth, frames=metric.long_frames))
+    expected = {'': evaluator.evaluate().stats, 'short_': parts.short.stats, 'long_': parts.long.stats,
+                'mean_': parts.mean}
+    assert metric.evaluate(len(videos)) == {f'vis/{part}segm_{name}': value for part, stats in expected.items()
+                                            for name, value in stats.items()}
+
+
+@pytest.mark.parametrize('name, benchmark', [('ovis', 'ovis'), ('ytvis2019', 'ytvis'), ('ytvis2022', 'ytvis')])
+def test_the_sets_are_measured_by_their_own_rules(name, benchmark):
+    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets' / f'{name}.py')
+    assert METRICS.build(cfg.val_evaluator).rules == METRICS.build(cfg.test_evaluator).rules == Rules(benchmark)

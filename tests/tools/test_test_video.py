@@ -16,7 +16,8 @@ import torch
 
 from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmvis.engine import build_runner, load_config
-from mmvis.evaluation import evaluate_results
+from mmvis.evaluation import Evaluator, Rules, evaluate_results
+from mmvis.evaluation.subsets import evaluate_short_long
 from mmvis.structures import decode_rle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,6 +186,19 @@ def test_eval_prints_the_table_of_the_results_file(data, tool, tmp_path, capsys)
     results = tmp_path / 'work_dirs' / 'toy' / 'results.json'
     assert evaluate_results(results, data / 'valid.json').table() in printed
     assert 'bbox is not evaluated' in printed and str(results.relative_to(tmp_path)) in printed
+
+
+def test_eval_follows_the_rules_that_the_config_names(data, tool, tmp_path, capsys):
+    content = json.loads((data / 'valid.json').read_text())
+    for number, annotation in enumerate(content['annotations']):
+        annotation['occlusion'] = [('no_occlusion', 'severe_occlusion')[number % 2]] * annotation['length']
+    (data / 'occluded.json').write_text(json.dumps(content))
+    tool('--out', 'r.json', '--eval', 'segm', '--cfg-options', 'test_dataloader.dataset.ann_file=occluded.json',
+         'test_evaluator.type=VISMetric', 'test_evaluator.benchmark=ovis', 'test_evaluator.long_frames=4')
+    printed = capsys.readouterr().out
+    evaluator = Evaluator(tmp_path / 'r.json', data / 'occluded.json', Rules('ovis'))
+    assert evaluator.evaluate().table() in printed and 'AP_so' in printed
+    assert evaluate_short_long(evaluator, [10, 30, 40]).table() in printed
 
 
 def test_validation_measures_what_the_results_file_is_worth(data, tool, tmp_path):

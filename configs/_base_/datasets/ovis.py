@@ -21,5 +21,5 @@ val_dataloader = dict(
     dataset=dict(type=dataset_type, split='valid', data_root=data_root, test_mode=True))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='VISMetric')
+val_evaluator = dict(type='VISMetric', benchmark='ovis')
 test_evaluator = val_evaluator

@@ -21,5 +21,6 @@ val_dataloader = dict(
     dataset=dict(type=dataset_type, split='valid', data_root=data_root, test_mode=True))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='VISMetric')
+# Short and long videos apart: long_ids='FILE' names the long ones, or long_frames=N says that they have more frames.
+val_evaluator = dict(type='VISMetric', long_ids=None, long_frames=None)
 test_evaluator = val_evaluator

@@ -1,0 +1,220 @@
+"""Frame by frame: a model with the state of one video."""
+import copy
+import logging
+import os
+from collections import deque
+from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+
+from mmvis.converters import load_checkpoint, read_checkpoint
+from mmvis.datasets import VISDataset
+from mmvis.datasets.clip import Clip, ClipFrame, pack_chunk
+from mmvis.datasets.sample_set import CATEGORIES
+from mmvis.datasets.transforms import ClipCompose
+from mmvis.engine.config import load_config
+from mmvis.engine.loops import VideoRun
+from mmvis.models.base import VISModel
+from mmvis.models.layers.inference import optimize_for_inference
+from mmvis.registry import DATASETS, MODELS
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo
+
+from .sources import Source, open_source
+
+
+class VISPredictor:
+    """Detects, segments and tracks the objects of a video, frame after frame.
+
+    One predictor holds one video at a time, and nothing of a frame once its result is out: input without end runs in
+    constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the config, the data
+    preprocessor, ``start``, ``step`` and ``finish`` of the model.
+
+    A predictor may be used from any thread, but from one at a time. ``copy.copy(predictor)`` followed by ``reset`` is
+    another video on the same weights.
+
+    Args:
+        config: a config file, its name under ``configs/``, or a Config.
+        checkpoint: weights, in any layout that mmvis knows.
+        device: such as 'cpu' or 'cuda:1'; by default the GPU if there is one.
+        precision: 'fp32', 'bf16' or 'fp16' (CUDA only).
+        score_thr: instances with a lower score in a frame are left out of its result.
+        cfg_options: dotted keys of the config to change.
+
+    Attributes:
+        lag: by how many frames ``step`` is behind: the result of frame t comes when frame t + lag is given.
+        classes: name of each label; None if neither the config nor the checkpoint nor the annotation file tells.
+        category_ids: the id of each label in the annotation file; None as ``classes``.
+        video: what is known of the current video; None before its first frame.
+        tracks: verdicts on the tracks of the video that was finished last, in the order of a results file.
+
+    Raises:
+        FileNotFoundError, ValueError: one sentence on what is wrong with config, checkpoint, device or precision.
+    """
+
+    def __init__(self, config: Union[str, os.PathLike, Config], checkpoint: Union[str, os.PathLike],
+                 device: Optional[Union[str, torch.device]] = None, precision: str = 'fp32', score_thr: float = 0.,
+                 cfg_options: Optional[Dict[str, Any]] = None) -> None:
+        if not isinstance(config, Config):
+            config = load_config(os.fspath(config), cfg_options)
+        elif cfg_options:
+            config = copy.deepcopy(config)
+            config.merge_from_dict(cfg_options)
+        dataset = _test_dataset(config)
+        init_default_scope(config.get('default_scope', 'mmvis'))
+        self.model: VISModel = MODELS.build(config.model)
+        report = load_checkpoint(self.model, checkpoint, logger='silent')
+        if report.missing:
+            print_log(f'{len(report.missing)} tensors of the model are not in {checkpoint} and keep their initial '
+                      f'values ({report.missing[0]} first): do not expect results of a trained model.',
+                      logger='current', level=logging.WARNING)
+        self.model.to(_find_device(device))
+        optimize_for_inference(self.model, precision)
+        self.pipeline = ClipCompose(dataset.get('pipeline', ()))
+        self.inclusive = dataset.get('box_mode') == 'inclusive'
+        self.score_thr = score_thr
+        self.classes, self.category_ids = _find_classes(dataset, checkpoint)
+        self.tracks: List[TrackScore] = []
+        self.reset()
+
+    @property
+    def lag(self) -> int:
+        return self.model.lag
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def video(self) -> Optional[VideoInfo]:
+        return None if self._run is None else self._run.video
+
+    def reset(self, video_id: Union[int, str] = 1) -> None:
+        """Begin a new video; what is left of the present one is dropped."""
+        self.video_id = video_id
+        self.frame_idx = 0  # of the next frame
+        self._run: Optional[VideoRun] = None
+        self._final: Deque[FrameInstances] = deque()
+
+    @torch.inference_mode()
+    def step(self, frame: np.ndarray) -> Optional[FrameInstances]:
+        """Take the next frame of the video.
+
+        Args:
+            frame: uint8 [h, w, 3] BGR, as OpenCV reads it; all frames of a video have one size.
+
+        Returns:
+            The instances of the oldest frame that is final and not yet returned, which is this frame if ``lag`` is 0.
+            Otherwise it is the frame given ``lag`` calls ago, and None during the first ``lag`` calls; ``finish`` gives
+            the rest. No frame is lost or returned twice.
+
+        Raises:
+            ValueError: the frame is not of this form, or of another size than those before it. The video can go on.
+        """
+        self._check(frame)
+        image = np.ascontiguousarray(frame)
+        clip = Clip(self.video_id, None, image.shape[:2], [ClipFrame(self.frame_idx, image)], self.inclusive)
+        chunk = pack_chunk(self.pipeline(clip, np.random.default_rng(0)))
+        if self._run is None:
+            self._run = VideoRun(self.model, chunk['video'])
+        self.frame_idx += 1
+        self._final.extend(self._run.step(chunk['inputs']).frames)
+        return self._select(self._final.popleft()) if self._final else None
+
+    @torch.inference_mode()
+    def finish(self) -> Tuple[List[FrameInstances], List[TrackScore]]:
+        """End of the video: the frames that ``step`` still owes and the verdicts on the tracks; then a new one begins.
+
+        A verdict gives class and score of a track for the whole video. The frames that ``step`` has returned are not
+        kept: join them with ``VideoResult.from_frames`` if you have kept them.
+        """
+        frames, self.tracks = [], []
+        if self._run is not None:
+            last = self._run.finish()
+            frames = [self._select(frame) for frame in (*self._final, *last.frames)]
+            self.tracks = last.scores
+        self.reset(self.video_id)
+        return frames, self.tracks
+
+    def run(self, source: Union[Source, Iterable[np.ndarray]]) -> Iterator[Tuple[int, FrameInstances]]:
+        """A whole video, or a camera until it is stopped; afterwards ``tracks`` holds the verdicts.
+
+        Args:
+            source: whatever ``open_source`` takes, or frames as ``step`` takes them.
+
+        Yields:
+            ``frame_idx`` (0-based) and instances of every frame, in order, as soon as they are final.
+        """
+        frames = open_source(source) if isinstance(source, (str, os.PathLike, int)) else source
+        return self._run_frames(frames)
+
+    def _run_frames(self, frames: Iterable[np.ndarray]) -> Iterator[Tuple[int, FrameInstances]]:
+        self.reset()
+        for frame in frames:
+            result = self.step(frame)
+            if result is not None:
+                yield result.frame_idx, result
+        for result in self.finish()[0]:
+            yield result.frame_idx, result
+
+    def _check(self, frame: Any) -> None:
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 \
+                or not frame.size:
+            given = f'{frame.dtype} {list(frame.shape)}' if hasattr(frame, 'shape') else type(frame).__name__
+            raise ValueError(f'Frame {self.frame_idx} must be a NumPy array uint8 [height, width, 3] in BGR, not '
+                             f'{given}.')
+        if self.video is not None and frame.shape[:2] != self.video.ori_shape:
+            (h, w), (old_h, old_w) = frame.shape[:2], self.video.ori_shape
+            raise ValueError(f'Frame {self.frame_idx} has {w} x {h} pixels, but the video began with {old_w} x '
+                             f'{old_h}: a video has one size; call reset() to begin another.')
+
+    def _select(self, frame: FrameInstances) -> FrameInstances:
+        """The instances that reach ``score_thr``."""
+        rows = np.flatnonzero(frame.scores >= self.score_thr)
+        if len(rows) == len(frame):
+            return frame
+        return FrameInstances(frame.frame_idx, frame.track_ids[rows], frame.labels[rows], frame.scores[rows],
+                              frame.boxes[rows], [frame.masks[row] for row in rows])
+
+
+def _test_dataset(config: Config) -> Dict[str, Any]:
+    """The config of the test set: it has the pipeline and tells the classes."""
+    dataset = (config.get('test_dataloader') or {}).get('dataset')
+    if config.get('model') is None or dataset is None:
+        raise ValueError(f'{config.filename or "The config"} has no model or no test_dataloader.dataset: it is not the '
+                         f'config of a test.')
+    return dataset
+
+
+def _find_device(device: Optional[Union[str, torch.device]]) -> torch.device:
+    if device is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch has one for each: unknown, not built in, no such number
+        reason = str(error).split('\n')[0]
+        raise ValueError(f'Device {device!s} cannot be used here: {reason}') from None
+    return device
+
+
+def _find_classes(dataset: Dict[str, Any], checkpoint: Union[str, os.PathLike]) \
+        -> Tuple[Optional[Tuple[str, ...]], Optional[Tuple[int, ...]]]:
+    """Names and category ids of the labels: of a published set, else as the training wrote them into the checkpoint,
+    else of the annotation file if it is there; the classes of the sample set are known without it."""
+    published = getattr(DATASETS.get(dataset['type']), 'PUBLISHED', None)
+    if published:
+        return tuple(published.values()), tuple(published)
+    meta = (read_checkpoint(checkpoint).get('meta') or {}).get('dataset_meta') or {}
+    if 'category_ids' not in meta:
+        try:
+            built: VISDataset = DATASETS.build(dataset)
+        except (FileNotFoundError, ValueError):
+            if dataset['type'] == 'SampleDataset':
+                return tuple(CATEGORIES.values()), tuple(CATEGORIES)
+            return None, None
+        meta = built.metainfo
+    return tuple(meta['classes']), tuple(meta['category_ids'])

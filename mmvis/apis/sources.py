@@ -1,0 +1,218 @@
+"""Where frames come from: a video file, pictures, a camera, a stream. Each source gives uint8 [h, w, 3] BGR frames."""
+import glob
+import logging
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Iterator, List, Optional, Sequence, Union
+
+import cv2
+import numpy as np
+from mmengine.logging import print_log
+
+from mmvis.datasets.images import read_image
+
+PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+# FFmpeg and OpenCV each print their own account of a failure, and ours is one sentence. FFmpeg reads this once.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+_TIMEOUT_MS = 10_000  # of a stream that does not answer
+_LONGEST_GAP = 1000  # reads in a row that may fail in the middle of a file
+
+Source = Union[str, os.PathLike, int]
+
+
+class FrameSource:
+    """Frames to be iterated over.
+
+    Attributes:
+        name: what the user called it.
+        fps: frames per second; None where nothing says it.
+        num_frames: how many there are, as far as the file knows; None where nothing says it.
+        live: frames come when they come (a camera, a stream without end), and those that nobody takes in time are lost.
+    """
+    fps: Optional[float] = None
+    num_frames: Optional[int] = None
+    live: bool = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        raise NotImplementedError
+
+
+def open_source(source: Source) -> FrameSource:
+    """Find out what a source is, and open it.
+
+    Args:
+        source: a video file; a folder of pictures or a glob of them, taken in natural order (frame10 after frame9); one
+            picture; the number of a camera (int or digits) or its device file; an address (rtsp://, http://, ...).
+
+    Raises:
+        FileNotFoundError: there is no such thing. ValueError: it holds no frames that can be read. OSError: a camera or
+            stream does not answer.
+    """
+    if isinstance(source, int):
+        return _Video(source, f'camera {source}')
+    name = os.fspath(source)
+    if '://' in name:
+        return _Video(name, name)
+    if os.path.isdir(name):
+        return _Pictures(name, _pictures_of(name))
+    if os.path.splitext(name)[1].lower() in PICTURES and os.path.isfile(name):
+        return _Pictures(name, [name])
+    if os.path.exists(name):
+        return _Video(name, name)
+    if name.isdigit():
+        return _Video(int(name), f'camera {name}')
+    if glob.has_magic(name):
+        return _Pictures(name, _expand(name))
+    raise FileNotFoundError(f'There is no file or folder {name}. A camera is given by its number, a stream by its '
+                            f'address (rtsp://...), pictures by a folder or a glob.')
+
+
+def natural_order(names: Sequence[str]) -> List[str]:
+    """Names sorted with the numbers in them as numbers: frame9 before frame10."""
+    return sorted(sorted(names), key=lambda name: [int(part) if part.isdecimal() else part.lower()
+                                                   for part in re.split(r'(\d+)', name)])
+
+
+def _pictures_of(folder: str) -> List[str]:
+    names = [name for name in os.listdir(folder) if name.lower().endswith(PICTURES) and not name.startswith('.')]
+    if not names:
+        inner = next((path for path in sorted(Path(folder).glob('*/')) if path.is_dir()), None)
+        hint = f'; perhaps {inner} is meant' if inner else ''
+        raise ValueError(f'The folder {folder} holds no pictures ({", ".join(PICTURES)}){hint}.')
+    return [os.path.join(folder, name) for name in natural_order(names)]
+
+
+def _expand(pattern: str) -> List[str]:
+    names = [name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
+    if not names:
+        raise FileNotFoundError(f'No file is named like {pattern}.')
+    other = next((name for name in names if not name.lower().endswith(PICTURES)), None)
+    if other is not None:
+        raise ValueError(f'{pattern} also stands for {other}; a glob must stand for pictures only '
+                         f'({", ".join(PICTURES)}).')
+    return natural_order(names)
+
+
+class _Pictures(FrameSource):
+    """Picture files, in the order given. One that is missing, cut short or damaged raises where it stands."""
+
+    def __init__(self, name: str, files: List[str]) -> None:
+        super().__init__(name)
+        self.files = files
+        self.num_frames = len(files)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(read_image, self.files)
+
+
+class _Video(FrameSource):
+    """What OpenCV can capture from: a file, an address, a camera.
+
+    Of a live one only the newest frame is kept, read by a thread of its own: however slow the model is, it sees what is
+    there now, and nothing piles up.
+    """
+
+    def __init__(self, target: Union[str, int], name: str) -> None:
+        super().__init__(name)
+        self.target = target
+        self._capture: Optional[cv2.VideoCapture] = self._open()
+        fps, count = (self._capture.get(prop) for prop in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+        self.fps = fps if 0 < fps < 1000 else None  # a file without frame rate may claim 90,000
+        self.num_frames = int(count) if count > 0 else None
+        self.live = self.num_frames is None and not os.path.isfile(str(target))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        capture, self._capture = self._capture or self._open(), None
+        return self._newest(capture) if self.live else self._all(capture)
+
+    def _all(self, capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+        number = gap = 0
+        first_gap = None
+        try:
+            # Behind a damaged frame OpenCV fails for some reads and then goes on, so a failure need not be the end.
+            while gap == 0 or number + gap < min(self.num_frames or 0, number + _LONGEST_GAP):
+                done, frame = capture.read()
+                if done:
+                    number, gap = number + 1, 0
+                    yield frame
+                else:
+                    gap += 1
+                    first_gap = number if first_gap is None else first_gap
+        finally:
+            capture.release()
+        if number == 0:
+            raise ValueError(f'No frame of {self.name} can be decoded: it is damaged, or OpenCV lacks its codec.')
+        if number < (self.num_frames or 0):
+            # No error: the count of a container may be an estimate, or include frames that are not to be shown.
+            print_log(f'{self.name} announces {self.num_frames} frames, but {number} could be decoded: it may be '
+                      f'damaged or cut short (the first gap is after {first_gap} frames).', logger='current',
+                      level=logging.WARNING)
+
+    def _newest(self, capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+        reader = _Reader(capture)
+        number = 0
+        try:
+            for number, frame in enumerate(reader, start=1):
+                yield frame
+        finally:
+            reader.close()
+        if '://' not in str(self.target) or number == 0:  # a stream may come to its end, a camera does not
+            raise OSError(f'{self.name} gives no more frames (after {number}).')
+
+    def _open(self) -> cv2.VideoCapture:
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            if '://' in str(self.target):
+                options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
+                capture = cv2.VideoCapture(self.target, cv2.CAP_FFMPEG, options)
+            else:
+                capture = cv2.VideoCapture(self.target)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+        if capture.isOpened():
+            return capture
+        if os.path.isfile(str(self.target)):
+            raise ValueError(f'{self.name} cannot be opened as a video: it is damaged or none, or OpenCV lacks its '
+                             f'codec.')
+        raise OSError(f'{self.name} cannot be opened: it is not there, does not answer, or is in use.')
+
+
+class _Reader:
+    """Reads a capture in a thread and keeps the newest frame. Iterating waits for the next one, up to the last."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self._changed = threading.Condition()
+        self._frame: Optional[np.ndarray] = None
+        self._running = True
+        self._thread = threading.Thread(target=self._read, name='mmvis source', daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while self._running:
+            done, frame = self._capture.read()
+            with self._changed:
+                self._frame = frame if done else self._frame
+                self._running = self._running and done
+                self._changed.notify()
+        self._capture.release()  # here, for no other thread may do so during a read
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._frame is not None or not self._running)
+                frame, self._frame = self._frame, None
+            if frame is None:
+                return
+            yield frame
+
+    def close(self) -> None:
+        """Stop reading; a read that hangs is left behind."""
+        self._running = False
+        self._thread.join(timeout=2 * _TIMEOUT_MS / 1000)

@@ -1,0 +1,191 @@
+"""tools/demo.py: sources in, overlay video and results file out, whatever happens in between."""
+import importlib.util
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmvis.cli import run_tool
+from mmvis.structures import decode_rle
+from mmvis.visualization import VideoFile
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = '''
+custom_imports = dict(imports=['helpers.toy_tracker'])
+default_scope = 'mmvis'
+model = dict(type='ToyTracker', num_classes=3)
+test_dataloader = dict(dataset=dict(type='OVISDataset', split='valid', test_mode=True,
+                                    pipeline=[dict(type='ClipResize', scale=(40, 24), rule='mmcv')]))
+'''
+SIZE, NUM_FRAMES = (48, 64), 7
+
+
+def noise(number):
+    return np.random.default_rng(number).integers(0, 255, (*SIZE, 3), np.uint8)
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """The tool as a module; called, it runs in this process, in an empty folder, with a toy that finds three tracks."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'toy.py').write_text(CONFIG)
+    torch.save({'state_dict': {'gain': torch.ones(1)}}, tmp_path / 'toy.pth')
+    spec = importlib.util.spec_from_file_location('demo_tool', ROOT / 'tools' / 'demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, 'has_display', lambda: False)
+
+    def run(source, *args, model=('--config', 'toy.py', '--checkpoint', 'toy.pth')):
+        monkeypatch.setattr(sys, 'argv', ['demo.py', str(source), *model, *map(str, args)])
+        module.main()
+
+    run.module = module
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(NUM_FRAMES):
+        path = tmp_path / 'frames' / f'frame{number + 7}.png'  # 7 to 13: 10 comes after 9
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), noise(number))
+    return path.parent
+
+
+def check_files(results='output/demo/results.json', overlay='output/demo/overlay.mp4', num_frames=NUM_FRAMES):
+    entries = json.loads(Path(results).read_text())
+    assert len(entries) == 3 and {entry['category_id'] for entry in entries} == {1, 2, 3}
+    for entry in entries:
+        assert entry['video_id'] == 1 and len(entry['segmentations']) == num_frames
+        assert decode_rle(entry['segmentations'][0]).shape == SIZE
+    assert not [name for name in os.listdir(Path(results).parent) if '.part' in name or '.tmp' in name]
+    if overlay:
+        reader = cv2.VideoCapture(str(overlay))
+        frames = []
+        while (read := reader.read())[0]:
+            frames.append(read[1])
+        assert len(frames) == num_frames and frames[0].shape == (*SIZE, 3)
+        return reader.get(cv2.CAP_PROP_FPS), frames
+    return entries
+
+
+def test_a_folder_without_any_option(tool, folder, capsys):
+    tool(folder)
+    fps, frames = check_files()
+    assert fps == 10
+    printed = capsys.readouterr().out
+    assert 'ToyTracker on cpu: ' in printed and '7 frames, 3 tracks' in printed
+    assert 'output/demo/results.json, output/demo/overlay.mp4' in printed
+
+
+def test_a_video_file_keeps_its_frame_rate_and_the_files_go_where_they_are_asked_for(tool, tmp_path):
+    with VideoFile(tmp_path / 'in.mp4', fps=4) as video:
+        for number in range(NUM_FRAMES):
+            video.add(noise(number))
+    tool('in.mp4', '--out', 'r.json', '--save_vis', 'deep/o.mp4', '--thresh', '2')
+    fps, frames = check_files('r.json', 'deep/o.mp4')
+    assert fps == 4
+    assert not Path('output').exists()
+    tool('in.mp4', '--out', 'r.json', '--save_vis', 'deep/o.mp4', '--max-frames', 3, '--fps', 8)
+    fps, drawn = check_files('r.json', 'deep/o.mp4', num_frames=3)
+    assert fps == 8
+    assert abs(drawn[0].astype(int) - frames[0]).mean() > 1  # above the threshold nothing was drawn
+
+
+def test_a_model_that_answers_late(tool, folder, capsys):
+    tool(folder, '--out', 'a.json')
+    _, expected = check_files('a.json')
+    tool(folder, '--out', 'b.json', '--cfg-options', 'model.lag=3')
+    _, frames = check_files('b.json')
+    assert Path('a.json').read_bytes() == Path('b.json').read_bytes()
+    assert all((frame == other).all() for frame, other in zip(frames, expected))  # each over its own picture
+    assert 'ToyTracker on cpu, 3 frames behind' in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_the_run_with_whole_files(tool, monkeypatch, capsys):
+    def stream():
+        for number in range(10 ** 6):
+            if number == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield noise(number)
+
+    class Endless:
+        name, fps, num_frames = 'endless', None, None
+
+        def __iter__(self):
+            return stream()
+
+    monkeypatch.setattr(tool.module, 'open_source', lambda source: Endless())
+    tool('endless', '--cfg-options', 'model.lag=2')
+    check_files(num_frames=5)
+    assert '5 frames, 3 tracks, stopped' in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize('damage, said', [
+    (lambda path: path.write_bytes(path.read_bytes()[:500]), 'frame11.png is cut short'),
+    (lambda path: cv2.imwrite(str(path), noise(0)[:30]), 'Frame 4 has 64 x 30 pixels, but the video began')])
+def test_what_comes_before_a_fault_is_kept(tool, folder, damage, said, capsys):
+    damage(folder / 'frame11.png')
+    with pytest.raises(SystemExit) as exit:
+        run_tool(lambda: tool(folder, '--cfg-options', 'model.lag=2'))
+    assert exit.value.code == 1 and said in capsys.readouterr().err
+    check_files(num_frames=4)
+
+
+def test_a_fault_in_the_first_frame_leaves_nothing(tool, folder):
+    (folder / 'frame7.png').write_bytes(b'x')
+    with pytest.raises(ValueError, match='frame7.png'):
+        tool(folder)
+    assert not list(Path().rglob('results.json*')) and not list(Path().rglob('*.mp4'))
+
+
+@pytest.mark.parametrize('args, said', [
+    (['gone.mp4'], 'no file or folder gone.mp4'), (['frames', '--save_vis', 'x.avi'], 'ending in .mp4, not x.avi'),
+    (['frames', '--max-frames', '0'], 'number of frames, not 0'), (['frames', '--out', '.'], 'is a folder'),
+    (['frames', '--device', 'cuda:99'], 'Device cuda:99 cannot be used'), (['frames', '--fps', '0'], 'above 0')])
+def test_bad_arguments_are_one_sentence(tool, folder, args, said, capsys):
+    with pytest.raises(SystemExit) as exit:
+        run_tool(lambda: tool(*args))
+    error = capsys.readouterr().err
+    assert exit.value.code == 1 and said in error and error.count('\n') == 1
+
+
+def test_without_a_model_that_of_the_sample_set_runs(tool, folder, monkeypatch, capsys):
+    calls = []
+
+    class Stand(tool.module.VISPredictor):
+        def __init__(self, config, checkpoint, *args, **kwargs):
+            calls.append((config, Path(checkpoint).name))
+            super().__init__('toy.py', 'toy.pth', *args, **kwargs)
+
+    monkeypatch.setattr(tool.module, 'VISPredictor', Stand)
+    tool(folder, model=())
+    assert 'knows the shapes of the sample set only' in capsys.readouterr().out
+    (config, checkpoint), = calls
+    assert (config, f'models/{checkpoint}') in tool.module.DEFAULT_MODELS and list((ROOT / 'configs').rglob(config))
+    with pytest.raises(ValueError, match='together, or neither'):
+        tool(folder, model=('--config', 'toy.py'))
+
+
+def test_show_without_a_display_writes(tool, folder, capsys):
+    tool(folder, '--show')
+    check_files()
+    assert 'There is no display' in capsys.readouterr().out
+
+
+def test_q_in_the_window_ends_the_run(tool, folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(tool.module, 'has_display', lambda: True)
+    monkeypatch.setattr(cv2, 'imshow', lambda title, picture: shown.append(picture.shape))
+    monkeypatch.setattr(cv2, 'waitKey', lambda delay: ord('q') if len(shown) == 3 else -1)
+    tool(folder, '--show')
+    assert shown == [(*SIZE, 3)] * 3
+    check_files(overlay=None, num_frames=3)
+    assert not Path('output/demo/overlay.mp4').exists()

@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Detect, segment and track what is in a video, in pictures or before a camera: an overlay video and a results file.
+
+    python tools/demo.py street.mp4                                   output/demo/overlay.mp4 and results.json
+    python tools/demo.py FOLDER --config CONFIG --checkpoint FILE --save_vis street.mp4 --out street.json
+    python tools/demo.py 0 --show                                     camera 0 in a window; q or Ctrl-C ends it
+    python tools/demo.py rtsp://ADDRESS --max-frames 1000
+
+SOURCE is a video file, a folder of pictures, a glob ("frames/*.jpg"), a picture, the number of a camera or an address.
+Without --config and --checkpoint a small model runs that knows the eight shapes of the sample set and nothing else.
+Ctrl-C ends the run after the frame at hand; the files are then complete up to there.
+"""
+import argparse
+import itertools
+import signal
+import sys
+import time
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Deque, List, Optional, Tuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
+
+import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from mmvis.apis import FrameSource, VISPredictor, open_source  # noqa: E402
+from mmvis.engine import CfgOptions, ToolParser, run_tool  # noqa: E402
+from mmvis.evaluation import ResultsWriter  # noqa: E402
+from mmvis.structures import FrameInstances  # noqa: E402
+from mmvis.visualization import VideoFile, draw_frame, has_display  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Config and checkpoint of a call that names none: the first whose checkpoint is there.
+DEFAULT_MODELS = (('condinst_iai_r18_sample.py', 'models/condinst_iai_sample.pth'),
+                  ('masktrack_rcnn_r18_fpn_sample.py', 'models/masktrack_rcnn_sample.pth'))
+OUT, OVERLAY = 'output/demo/results.json', 'output/demo/overlay.mp4'
+_TITLE = 'mmvis: q ends'
+_INTERVAL = 5.  # seconds between two lines of progress
+
+
+def parse_args() -> argparse.Namespace:
+    parser = ToolParser(description='Detect, segment and track what is in a video, in pictures or before a camera.')
+    parser.add_argument('source', help='video file, folder of pictures, glob, picture, number of a camera, or address')
+    parser.add_argument('--config', help='config file, or its name under configs/')
+    parser.add_argument('--checkpoint', help='weights, in any layout that mmvis knows')
+    parser.add_argument('--out', default=OUT, metavar='FILE', help='results file; the video has the id 1 (%(default)s)')
+    parser.add_argument('--save_vis', '--save-vis', metavar='FILE.mp4',
+                        help=f'overlay video ({OVERLAY}, but none with --show)')
+    parser.add_argument('--show', action='store_true', help='show the overlays in a window')
+    parser.add_argument('--thresh', type=float, default=0.3, metavar='F',
+                        help='instances with a lower score are not drawn; the results file has all (%(default)g)')
+    parser.add_argument('--max-frames', '--max_frames', type=int, metavar='N', help='end after so many frames')
+    parser.add_argument('--fps', type=float, metavar='F', help='of the overlay video (that of the source, else 10)')
+    parser.add_argument('--device', help="'cpu', 'cuda:1', ... (the GPU if there is one)")
+    parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
+                        help='change keys of the config')
+    args = parser.parse_args()
+    if args.max_frames is not None and args.max_frames < 1:
+        parser.error(f'--max-frames is a number of frames, not {args.max_frames}')
+    if args.fps is not None and not args.fps > 0:
+        parser.error(f'--fps is above 0, not {args.fps:g}')
+    if args.save_vis and Path(args.save_vis).suffix.lower() != '.mp4':
+        parser.error(f'--save_vis takes a file ending in .mp4, not {args.save_vis}')
+    if Path(args.out).is_dir():
+        parser.error(f'--out takes a file, but {args.out} is a folder')
+    return args
+
+
+def choose_model(args: argparse.Namespace) -> Tuple[str, str]:
+    """Config and checkpoint: those given, else those of the sample set."""
+    if args.config and args.checkpoint:
+        return args.config, args.checkpoint
+    if args.config or args.checkpoint:
+        raise ValueError('Give --config and --checkpoint together, or neither for the small model of the sample set.')
+    for config, checkpoint in DEFAULT_MODELS:
+        if (ROOT / checkpoint).is_file():
+            print(f'No --config and --checkpoint: {checkpoint} runs, which knows the shapes of the sample set only.')
+            return config, str(ROOT / checkpoint)
+    raise FileNotFoundError(f'No --config and --checkpoint, and {DEFAULT_MODELS[-1][1]} is missing.')
+
+
+class Stop:
+    """Ctrl-C and SIGTERM ask for an end after the frame at hand; a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> 'Stop':
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, *signal_and_frame) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class View:
+    """Draws every frame: into a video file, into a window, or both."""
+
+    def __init__(self, args: argparse.Namespace, classes: Optional[Tuple[str, ...]], fps: Optional[float],
+                 stop: Stop) -> None:
+        self.window = args.show and has_display()
+        if args.show and not self.window:
+            print(f'There is no display to show pictures on: they go to {args.save_vis or OVERLAY}.')
+        self.path = args.save_vis or (None if self.window else OVERLAY)
+        self.file = VideoFile(Path(self.path), args.fps or fps or 10.) if self.path else None
+        self.classes, self.thresh, self.stop = classes, args.thresh, stop
+
+    def add(self, image: np.ndarray, frame: FrameInstances) -> None:
+        picture = draw_frame(image, frame, self.classes, self.thresh)
+        if self.file:
+            self.file.add(picture)
+        if self.window:
+            cv2.imshow(_TITLE, picture)
+            self.stop.asked |= cv2.waitKey(1) & 0xff == ord('q')
+
+
+def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, view: View, stop: Stop,
+          max_frames: Optional[int]) -> Optional[Exception]:
+    """Run a source to its end, or until it is to stop; returns what went wrong in the middle, if something did.
+
+    The frames before a fault are written as if the video ended there.
+    """
+    waiting: Deque[np.ndarray] = deque()  # frames without a result: as many as the model lags behind
+    progress, fault = Progress(source.num_frames), None
+
+    def put(result: FrameInstances) -> None:
+        writer.add(result)
+        view.add(waiting.popleft(), result)
+        progress.add(result)
+
+    try:
+        for image in itertools.islice(source, max_frames):
+            result = predictor.step(image)
+            waiting.append(image)
+            if predictor.frame_idx == 1:
+                writer.open()
+                writer.start(predictor.video)
+            if result is not None:
+                put(result)
+            if stop.asked:
+                break
+    except (OSError, ValueError) as error:
+        if predictor.video is None:
+            raise
+        fault = error
+    rest, tracks = predictor.finish()
+    for result in rest:
+        put(result)
+    writer.end(tracks)
+    print(f'{progress.frames} frames, {len(tracks)} tracks{", stopped" if stop.asked else ""}', flush=True)
+    return fault
+
+
+class Progress:
+    """A line every few seconds."""
+
+    def __init__(self, num_frames: Optional[int]) -> None:
+        self.frames, self.of = 0, f' of {num_frames}' if num_frames else ''
+        self._last = (time.perf_counter(), 0)
+
+    def add(self, result: FrameInstances) -> None:
+        self.frames += 1
+        now, (then, before) = time.perf_counter(), self._last
+        if now - then >= _INTERVAL:
+            print(f'frame {self.frames}{self.of}, {(self.frames - before) / (now - then):.1f} frames/s, '
+                  f'{len(result)} objects', flush=True)
+            self._last = (now, self.frames)
+
+
+def main() -> None:
+    args = parse_args()
+    config, checkpoint = choose_model(args)
+    source = open_source(args.source)  # before the model: a wrong name is told at once
+    predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options)
+    lag = f', {predictor.lag} frames behind' if predictor.lag else ''
+    print(f'{type(predictor.model).__name__} on {predictor.device}{lag}: {source.name}', flush=True)
+    # Where nothing tells the category ids, the labels stand for them.
+    writer = ResultsWriter(args.out, [predictor.video_id], predictor.category_ids or range(1000),
+                           dict(source=source.name, time=time.time()))
+    files: List[str] = [args.out]
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop())
+        view = View(args, predictor.classes, source.fps, stop)
+        if view.file:
+            stack.enter_context(view.file)
+            files.append(view.path)
+        stack.callback(writer.close)
+        fault = track(source, predictor, writer, view, stop, args.max_frames)
+    writer.join()
+    print(', '.join(files), flush=True)
+    if fault is not None:
+        raise fault
+
+
+if __name__ == '__main__':
+    run_tool(main)
