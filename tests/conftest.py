@@ -15,3 +15,12 @@ for folder in (ROOT, ROOT / 'tests'):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import mmvis  # noqa: E402,F401  (supplies mmcv's operators before a test module imports mmdet)
+import pytest  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def own_scope():
+    """A runner leaves its default scope behind; every test starts in ours."""
+    with DefaultScope.overwrite_default_scope('mmvis'):
+        yield

@@ -10,7 +10,8 @@ and prints the seconds a frame of every stage. The yardstick is an eager, contig
 ResNet-50 and FPN (256 channels, P2 to P6) on one 384x640 image: a figure in yardsticks can be compared between
 machines. Yardstick, model and peer take turns frame by frame; every figure is a median. Seconds are CPU seconds of the
 process with one thread (so that other work on the machine disturbs little) and wall seconds otherwise.
-docs/benchmark.md has results.
+``--whole-videos N`` runs whole videos of N frames instead, from the first frame to the finished results, joining and
+run lengths included, for systems that decide later than frame by frame. docs/benchmark.md has results.
 
 ``training`` measures whole training steps (forward, backward, optimizer) of CONFIG on clips of two sample videos.
 ``evaluation`` measures the way from a results file to AP beside mmdet's; docs/evaluation.md has results.
@@ -43,6 +44,7 @@ from mmengine.registry import DefaultScope, init_default_scope  # noqa: E402
 from torch import nn  # noqa: E402
 
 from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
+from benchmark_weights import see_ten_objects  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
@@ -68,6 +70,8 @@ def parse_args() -> argparse.Namespace:
                            help='weights; by default random ones that see 10 objects a frame')
     inference.add_argument('--frames', type=int, default=30, metavar='N',
                            help='measured frames for each number of threads (30)')
+    inference.add_argument('--whole-videos', type=int, metavar='N',
+                           help='run videos of N frames to their end, --frames of them')
     inference.add_argument('--threads', type=int, nargs='+', default=[1, 2], metavar='N',
                            help='numbers of threads (1 2)')
     inference.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32',
@@ -130,6 +134,21 @@ class OurFrames:
         next(self._chunks)
 
 
+class OurVideos(OurFrames):
+    """Whole videos, each from its first frame to the verdicts on its tracks."""
+
+    def __call__(self) -> None:
+        run: Optional[VideoRun] = None
+        for index in range(len(self.dataset)):
+            with stage('load'):
+                chunk = self.dataset[index]
+            with stage('network'):
+                run = run or VideoRun(self.model, chunk['video'])
+                frames = run.step(chunk['inputs']).frames
+            self.objects += [len(frame) for frame in frames]
+        self.objects += [len(frame) for frame in run.finish().frames]
+
+
 class PeerFrames:
     """The first frame of a dataset again and again through mmdet's own MaskTrackRCNN.
 
@@ -164,18 +183,9 @@ def build_model(cfg: Config, checkpoint: Optional[str], device: str) -> VISModel
     model = MODELS.build(cfg.model)
     if checkpoint:
         load_checkpoint(model, checkpoint)
-    elif isinstance(model, MaskTrackRCNN):
+    else:
         see_ten_objects(model)
     return model.to(device).eval()
-
-
-@torch.no_grad()
-def see_ten_objects(model: MaskTrackRCNN) -> None:
-    """Make random weights give full frames: every proposal has one class over the score threshold, so the 10 best of
-    those that survive suppression are kept; embeddings say nothing, so boxes and classes decide on identities."""
-    model.bbox_head.fc_cls.bias[1] = 3.
-    for parameter in model.track_head.fcs[-1].parameters():
-        parameter.zero_()
 
 
 def build_peer(model: VISModel, device: str) -> nn.Module:
@@ -257,14 +267,15 @@ def build_options(dataset: dict) -> dict:
 
 # Measuring and printing
 
-def measure(subjects: Dict[str, Callable[[], object]], frames: int, cpu_seconds: bool) -> Dict[str, List[Seconds]]:
-    """Let the subjects take turns; returns the seconds of every frame by stage ('' is the time outside every stage)."""
+def measure(subjects: Dict[str, Callable[[], object]], turns: int, cpu_seconds: bool,
+            warm_up: int = WARM_UP) -> Dict[str, List[Seconds]]:
+    """Let the subjects take turns; returns the seconds of every turn by stage ('' is the time outside every stage)."""
     seconds: Dict[str, List[Seconds]] = {name: [] for name in subjects}
-    for turn in range(WARM_UP + frames):
+    for turn in range(warm_up + turns):
         for name, process in subjects.items():
             with torch.inference_mode(), StageTimer() as timer, stage(''):
                 process()
-            if turn >= WARM_UP:
+            if turn >= warm_up:
                 seconds[name].append(dict(timer.cpu if cpu_seconds else timer.wall))
     return seconds
 
@@ -278,19 +289,23 @@ def median(seconds: List[Seconds], *stages: str) -> float:
 
 @torch.inference_mode()
 def benchmark_inference(args: argparse.Namespace) -> None:
-    if args.frames < 1 or min(args.threads) < 1:
-        raise ValueError('--frames and --threads must be at least 1.')
+    if min(args.frames, args.whole_videos or 1, *args.threads) < 1:
+        raise ValueError('--frames, --whole-videos and --threads must be at least 1.')
+    if args.whole_videos and args.peer:
+        raise ValueError('--peer mmdet runs frame by frame, not whole videos.')
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmvis'))
     with tempfile.TemporaryDirectory() as folder:
-        dataset = build_dataset(cfg, still_video(Path(folder), args.frames + WARM_UP))
+        warm_up = 1 if args.whole_videos else WARM_UP
+        dataset = build_dataset(cfg, still_video(Path(folder), args.whole_videos or args.frames + WARM_UP))
         print_header(args, dataset)
         for threads in args.threads:
             torch.set_num_threads(threads)
             cv2.setNumThreads(threads)
             model = build_model(cfg, args.checkpoint, args.device)
-            ours = OurFrames(optimize_for_inference(model, args.precision), dataset)
-            for _ in range(WARM_UP):
+            kind = OurVideos if args.whole_videos else OurFrames
+            ours = kind(optimize_for_inference(model, args.precision), dataset)
+            for _ in range(warm_up):
                 ours()
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             subjects = {'mmvis': ours, 'yardstick': yardstick(args.device)}
@@ -298,7 +313,10 @@ def benchmark_inference(args: argparse.Namespace) -> None:
                 peer = build_peer(build_model(cfg, args.checkpoint, 'cpu'), args.device)
                 subjects['mmdet'] = PeerFrames(peer, dataset)
             cpu_seconds = threads == 1 and args.device == 'cpu'
-            seconds = measure(subjects, args.frames, cpu_seconds)
+            seconds = measure(subjects, args.frames, cpu_seconds, warm_up)
+            if args.whole_videos:
+                seconds['mmvis'] = [{name: value / args.whole_videos for name, value in video.items()}
+                                    for video in seconds['mmvis']]
             print_table(subjects, seconds, threads, 'CPU' if cpu_seconds else 'wall')
             if threads == args.threads[0]:  # later ones would count the yardstick and the peer
                 print(f'peak resident memory with our model alone: {memory:.0f} MiB')
@@ -344,7 +362,8 @@ def print_header(args: argparse.Namespace, dataset) -> None:
     full_height, full_width = chunk['video'].ori_shape
     print(f'{platform.machine()}, {processor()}, torch {torch.__version__}, {args.device}, our network in '
           f'{args.precision}, {time.strftime("%Y-%m-%d")}')
-    print(f'frames of {full_width}x{full_height} at {width}x{height}, median of {args.frames}, '
+    print(f'frames of {full_width}x{full_height} at {width}x{height}, median of {args.frames}'
+          f'{f" videos of {args.whole_videos} frames" if args.whole_videos else ""}, '
           f'{"weights of " + args.checkpoint if args.checkpoint else "random weights"}')
 
 
@@ -364,6 +383,8 @@ def print_table(subjects: Dict[str, Callable], seconds: Dict[str, List[Seconds]]
         print(f'  {name:28}{median(ours, name):8.4f}{median(ours, name) / yard:8.2f} yardsticks')
     objects = statistics.mean(subjects['mmvis'].objects[-len(ours):])
     print(f'  {"all but load":28}{total:8.4f}{total / yard:8.2f} yardsticks, {objects:.1f} objects a frame')
+    if isinstance(subjects['mmvis'], OurVideos):
+        print(f'  {"frames per second":28}{1 / total:8.2f} over whole videos, from decoded frames to finished results')
     if 'mmdet' in seconds:
         peer = seconds['mmdet']
         bare, coded = median(peer, 'network'), median(peer)

@@ -17,11 +17,12 @@ from typing import List, Optional
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import torch  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
 
 from parity.compare import Run  # noqa: E402
 
 #: System -> module of tools/parity with a function ``stages(golden, manifest_dir, salt)``.
-SYSTEMS = ('masktrackrcnn',)
+SYSTEMS = ('iai', 'ifc', 'instanceformer', 'masktrackrcnn', 'memcnp', 'sipmask')
 
 
 def load_golden(path: Path) -> tuple:
@@ -30,7 +31,7 @@ def load_golden(path: Path) -> tuple:
         raise FileNotFoundError(f'{path} does not exist.')
     try:
         golden = json.loads(path.read_text())
-        salt = golden['recipe']['salt']
+        salt = golden['salt'] if 'salt' in golden else golden['recipe']['salt']
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} is not a parity file: it needs a recipe with a salt ({error!r}).') from error
     if len(salt.split()) != 1:                       # a sentence: the name of the file is the salt
@@ -50,7 +51,8 @@ def check(system: str, path: Path, manifest_dir: Optional[Path], dump: Optional[
     if not any(manifest_dir.glob('manifest*.json')):
         raise FileNotFoundError(f'{manifest_dir} holds no manifest*.json; name its folder with --manifests.')
     run = Run(golden)
-    run.give(('recipe',))
+    for key in {'recipe', 'salt'} & golden.keys():
+        run.give((key,))
     print(f'{system}: {path} (salt {salt})')
     for stage in importlib.import_module(f'parity.{system}').stages(golden, manifest_dir, salt):
         line = run.take(stage)
@@ -68,7 +70,8 @@ def check(system: str, path: Path, manifest_dir: Optional[Path], dump: Optional[
 def write_dump(ours: dict, path: Path, salt: str) -> None:
     """Our numbers in the form of the file; the results of videos beside it, as the reference has them."""
     results = ours.pop('results_json', None)
-    ours['recipe'] = {**ours['recipe'], 'salt': salt}
+    if 'salt' not in ours:
+        ours['recipe'] = {**ours['recipe'], 'salt': salt}
     for target, content in ((path, ours), (path.with_name(f'results_json_{path.stem}.json'), results)):
         if content is not None:
             partial = target.with_name(target.name + '.tmp')
@@ -93,7 +96,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         jobs = [(system, path) for system in SYSTEMS for path in sorted((args.all / system).glob('*.json'))
                 if not path.name.startswith(('manifest', 'results_json', 'timing'))]
     try:
-        results = [check(system, path, args.manifests, args.dump) for system, path in jobs]
+        with DefaultScope.overwrite_default_scope('mmvis'):
+            results = [check(system, path, args.manifests, args.dump) for system, path in jobs]
     except (ValueError, OSError) as error:
         print(f'check_parity: {error}', file=sys.stderr)
         return 1

@@ -2,7 +2,7 @@
 #
 # An active virtual environment (or conda environment) is used as it is; otherwise one `.venv` beside this project's
 # README is made and shared by all scripts. What requirements.txt says is installed once; a stamp file remembers it.
-# The caller sets $ROOT to the folder of the project.
+# A set-up that was stopped goes on when the script is started again. The caller sets $ROOT to the folder of the project.
 
 die() {
     echo "mmvis: $*" >&2
@@ -21,6 +21,13 @@ find_python() {
         fi
     done
     return 1
+}
+
+install() {  # install WHAT...: with more patience than pip's own with a slow registry
+    PIP_RETRIES="${PIP_RETRIES:-6}" PIP_DEFAULT_TIMEOUT="${PIP_DEFAULT_TIMEOUT:-60}" \
+        "$PYTHON" -m pip install --quiet --disable-pip-version-check "$@" ||
+        die "pip could not install what is needed; its message above says why. If the network is in the way, set \
+PIP_INDEX_URL to a registry within reach, or PIP_NO_INDEX=1 and PIP_FIND_LINKS to a folder of wheels, and run this again."
 }
 
 if [ -n "${VIRTUAL_ENV:-}" ] && [ -x "$VIRTUAL_ENV/bin/python" ]; then
@@ -43,11 +50,17 @@ wanted="$ROOT/requirements.txt"
 stamp="$("$PYTHON" -c 'import sys; print(sys.prefix)')/.mmvis-installed"
 state=$(cat "$wanted" "$ROOT/setup.py" "$ROOT/mmvis/version.py" | cksum; echo "$ROOT")
 if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ]; }; then
-    echo "mmvis: installing what requirements.txt says (torch is large: this takes a few minutes the first time)"
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check "setuptools>=64" wheel ||
-        die "pip could not install setuptools; see its message above."
+    echo "mmvis: installing what requirements.txt says (the first time this takes minutes and 6 GB: torch is large)"
+    install "setuptools>=64" wheel
     # Without build isolation setup.py sees which mmcv is installed, and nothing is fetched for the build alone.
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-build-isolation -e "$ROOT[tests]" ||
-        die "pip could not install the requirements; see its message above."
+    install -e "$ROOT[tests]" --no-build-isolation
+    # The usual wheel of OpenCV wants the libraries of a desktop, which a server or a container may lack.
+    if ! "$PYTHON" -c 'import cv2' 2>/dev/null; then
+        version=$("$PYTHON" -c 'from importlib.metadata import version; print(version("opencv-python"))')
+        echo "mmvis: this machine lacks what OpenCV's windows need: taking opencv-python-headless $version"
+        "$PYTHON" -m pip uninstall --quiet --yes opencv-python
+        install "opencv-python-headless==$version" --no-deps
+        "$PYTHON" -c 'import cv2' || die "OpenCV does not load; see the message above."
+    fi
     printf '%s\n' "$state" >"$stamp.tmp" && mv "$stamp.tmp" "$stamp"
 fi

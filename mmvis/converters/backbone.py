@@ -1,9 +1,13 @@
-"""ImageNet weights of a backbone alone: torchvision's names (conv1, bn1, layer1..4, fc)."""
+"""ImageNet weights of a backbone alone: ResNet under torchvision's names (conv1, bn1, layer1..4, fc), Swin under those of
+github.com/microsoft/Swin-Transformer (patch_embed, layers, norm, head)."""
 from typing import Any, Collection, Dict, Optional, Tuple
+
+from mmdet.models.backbones.swin import swin_converter
 
 from .layout import Layout, StateDict
 
 _MARK = 'layer1.0.conv1.weight'
+_SWIN, _OUR_SWIN = 'layers.0.blocks.0.attn.qkv.weight', 'backbone.stages.0.blocks.0.attn.w_msa.qkv.weight'
 
 
 def _prefix(model_keys: Collection[str]) -> Optional[str]:
@@ -21,4 +25,29 @@ def _convert(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, st
     return {prefix + key: value for key, value in state_dict.items() if key not in dropped}, dropped
 
 
-LAYOUTS = (Layout('ResNet of torchvision, backbone only', _matches, _convert),)
+def convert_swin(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
+    """From the official names of a Swin transformer (without a prefix) to those of mmdet's, under ``backbone.``.
+
+    The official patch merging reads its four pixels column by column, mmdet's row by row: weights are reordered.
+    """
+    own = model.state_dict()
+    kept, dropped = {}, {}
+    for key, value in state_dict.items():
+        if key.endswith(('relative_position_index', 'attn_mask')):
+            dropped[key] = 'follows from the window size'
+        elif key.startswith(('head.', 'norm.')):
+            dropped[key] = 'ImageNet classifier'
+        elif key.startswith('norm') and f'backbone.{key}' not in own:
+            dropped[key] = 'norm of a stage whose output is not used'
+        else:
+            kept[key] = value
+    indices = {key: value for key, value in own.items() if key.endswith('relative_position_index')}
+    return {**swin_converter(kept), **indices}, dropped
+
+
+def _is_swin(keys: Collection[str], model_keys: Collection[str]) -> bool:
+    return _SWIN in keys and _OUR_SWIN in model_keys
+
+
+LAYOUTS = (Layout('ResNet of torchvision, backbone only', _matches, _convert),
+           Layout('Swin transformer, backbone only', _is_swin, convert_swin))

@@ -8,11 +8,12 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from . import backbone, masktrackrcnn
+from . import backbone, condinst_iai, ifc, instanceformer, masktrackrcnn, memcnp, sipmask
 from .layout import Layout, StateDict
 
 #: Tried in this order; names that are the model's own come last.
-LAYOUTS: Tuple[Layout, ...] = (*masktrackrcnn.LAYOUTS, *backbone.LAYOUTS)
+LAYOUTS: Tuple[Layout, ...] = (*masktrackrcnn.LAYOUTS, *ifc.LAYOUTS, *instanceformer.LAYOUTS, *memcnp.LAYOUTS,
+                               *sipmask.LAYOUTS, *condinst_iai.LAYOUTS, *backbone.LAYOUTS)
 
 
 @dataclass

@@ -11,7 +11,8 @@ _OBJECT_KEYS = ('id', 'video_id', 'category_id', 'segmentations', 'bboxes', 'are
 def read_annotations(data: Any, ann_file: str) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     """The ``meta`` and the arrays of ``AnnotationIndex`` (see there).
 
-    Masks may be lists of runs, compressed strings or polygons, one a frame, or null.
+    Masks may be lists of runs, compressed strings or polygons, one a frame, or null. A COCO instances file is read as
+    one video of one frame an image.
 
     Raises:
         ValueError: one sentence naming file, video and field.
@@ -19,6 +20,8 @@ def read_annotations(data: Any, ann_file: str) -> Tuple[Dict[str, Any], Dict[str
     if not isinstance(data, dict):
         raise ValueError(f'{ann_file}: a YouTube-VIS annotation file is a JSON object with videos, categories and '
                          f'annotations, this is a {type(data).__name__}.')
+    if 'images' in data and 'videos' not in data:
+        data = _images_as_videos(data, ann_file)
     videos = _read_list(data, 'videos', ann_file)
     categories = _read_list(data, 'categories', ann_file)
     # valid.json and test.json of the official sets have no annotations.
@@ -29,6 +32,29 @@ def read_annotations(data: Any, ann_file: str) -> Tuple[Dict[str, Any], Dict[str
     arrays = _video_arrays(videos, ann_file)
     arrays.update(_object_arrays(objects, videos, arrays['frame_ptr'], table, ann_file))
     return meta, arrays
+
+
+def _images_as_videos(data: Dict, ann_file: str) -> Dict:
+    """The content of a COCO instances file as that of a YouTube-VIS file. Its annotations are changed in place: there
+    may be a million of them."""
+    videos = []
+    for position, image in enumerate(_read_list(data, 'images', ann_file)):
+        for key in ('id', 'width', 'height', 'file_name'):
+            if key not in image:
+                raise ValueError(f"{ann_file}: image {image.get('id', f'number {position} of the list')} has no "
+                                 f"'{key}'.")
+        videos.append(dict(id=image['id'], width=image['width'], height=image['height'],
+                           file_names=[image['file_name']]))
+    objects = _read_list(data, 'annotations', ann_file) if data.get('annotations') else []
+    for position, record in enumerate(objects):
+        for key in ('id', 'image_id', 'category_id', 'segmentation', 'bbox', 'area'):
+            if key not in record:
+                raise ValueError(f"{ann_file}: image {record.get('image_id', 'unknown')}: annotation "
+                                 f"{record.get('id', f'number {position} of the list')} has no '{key}'.")
+        record['video_id'] = record.pop('image_id')
+        for one, several in (('segmentation', 'segmentations'), ('bbox', 'bboxes'), ('area', 'areas')):
+            record[several] = [record.pop(one)]
+    return dict(videos=videos, categories=data.get('categories'), annotations=objects)
 
 
 def _read_list(data: Dict, name: str, ann_file: str) -> List[Dict]:

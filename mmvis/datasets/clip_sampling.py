@@ -40,6 +40,17 @@ class KeyReferencePairs:
 
 
 @TRANSFORMS.register_module()
+class SingleFrames:
+    """Every eligible frame alone (T = 1): training on images."""
+
+    def items(self, eligible: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
+        return _key_frames(eligible)
+
+    def draw(self, eligible: np.ndarray, length: int, key: int, rng: np.random.Generator) -> List[int]:
+        return [key]
+
+
+@TRANSFORMS.register_module()
 class RandomClips:
     """A reference frame drawn from the whole video and ``num_frames - 1`` frames around it, in order of time (IFC).
 

@@ -19,7 +19,7 @@ class _Layout(NamedTuple):
     hint: str = 'data/README.md shows the trees'
 
 
-_YTVIS = ('YVIS', 'ytvis', 'youtube_vis', '')
+_YTVIS = ('YVIS', 'YouTubeVIS', 'ytvis', 'youtube_vis', '')
 _LAYOUTS = {
     'ytvis2019': _Layout(('ytvis2019', 'ytvis_2019', 'YTVIS2019', 'youtube_vis_2019') + _YTVIS),
     'ytvis2021': _Layout(('ytvis2021', 'ytvis_2021', 'YTVIS2021', 'youtube_vis_2021') + _YTVIS),
@@ -36,14 +36,14 @@ _ANNOTATIONS = {
     'train': ('annotations/instances_train_sub.json', 'annotations/instances_train.json',
               'annotations/annotations_train.json', 'annotations/instances_train2017.json', 'annotations_train.json',
               'instances_train_sub.json', 'instances_train.json', 'train.json', 'train/instances.json',
-              'train/train.json'),
+              'train/train.json', 'annotations/train.json'),
     'valid': ('annotations/instances_val_sub.json', 'annotations/instances_valid.json',
               'annotations/instances_val.json', 'annotations/annotations_valid.json',
               'annotations/instances_val2017.json', 'annotations_valid.json', 'instances_val_sub.json',
               'instances_valid.json', 'instances_val.json', 'valid.json', 'val.json', 'valid/instances.json',
-              'val/instances.json', 'valid/valid.json'),
+              'val/instances.json', 'valid/valid.json', 'annotations/valid.json'),
     'test': ('annotations/instances_test.json', 'annotations/annotations_test.json', 'annotations_test.json',
-             'instances_test.json', 'test.json', 'test/instances.json', 'test/test.json'),
+             'instances_test.json', 'test.json', 'test/instances.json', 'test/test.json', 'annotations/test.json'),
 }
 # A validation file cut from the training set has its frames in the training folder.
 _IMAGES = {
@@ -69,6 +69,8 @@ def find_tree(name: str, split: str, data_root: str = 'data') -> Tree:
     split = 'valid' if split == 'val' else split
     layout = _LAYOUTS[name]
     annotations = _ANNOTATIONS.get(split, (f'{split}.json', f'annotations/instances_{split}.json'))
+    if name == 'coco':      # in a folder that holds other sets too, theirs are not COCO's
+        annotations = tuple(ann_name for ann_name in annotations if '2017' in ann_name)
     bases = list(_bases(layout, data_root))
     without_frames = []
     for base in bases:

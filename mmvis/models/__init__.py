@@ -3,7 +3,12 @@ import mmdet.models  # noqa: F401  (registers mmdet.ResNet, mmdet.FPN and the li
 
 from .base import VISModel
 from .builder import build_part
+from .condinst_iai import CondInstIAI
 from .data_preprocessor import ClipPreprocessor
+from .ifc import IFC
+from .instanceformer import InstanceFormer
 from .masktrack_rcnn import MaskTrackRCNN
+from .memcnp import MemCNP
+from .sipmask import SipMaskVIS
 
-__all__ = ['ClipPreprocessor', 'MaskTrackRCNN', 'VISModel', 'build_part']
+__all__ = ['ClipPreprocessor', 'CondInstIAI', 'InstanceFormer', 'IFC', 'MaskTrackRCNN', 'MemCNP', 'SipMaskVIS', 'VISModel', 'build_part']

@@ -8,7 +8,7 @@ and video ids are those of the annotation file. ``frame_idx`` is 0-based in the 
 from .frame_instances import FrameInstances
 from .frame_sample import FrameSample
 from .rle import RLE, decode_rle, encode_mask, encode_masks
-from .video_result import TrackScore, VideoInfo, VideoResult, VideoTrack
+from .video_result import TrackScore, VideoInfo, VideoResult, VideoTrack, with_empty_masks
 
 __all__ = ['FrameInstances', 'FrameSample', 'RLE', 'TrackScore', 'VideoInfo', 'VideoResult', 'VideoTrack',
-           'decode_rle', 'encode_mask', 'encode_masks']
+           'decode_rle', 'encode_mask', 'encode_masks', 'with_empty_masks']

@@ -2,8 +2,10 @@
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple, Union
 
+import numpy as np
+
 from .frame_instances import FrameInstances
-from .rle import RLE
+from .rle import RLE, encode_mask
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,12 @@ class TrackScore:
     """The verdict of ``finish`` on one track: its class and confidence for the whole video.
 
     A track may have several verdicts, one a class: each becomes an entry of the results file with the same masks.
+    From frame ``born`` on, an empty mask stands for each frame without the track; ``None``: nothing stands for it.
     """
     track_id: int
     label: int
     score: float
+    born: Optional[int] = None
 
 
 @dataclass
@@ -63,5 +67,15 @@ class VideoResult:
                 if rle is not None and track_id in masks:
                     masks[track_id][frame.frame_idx] = rle
         num_frames = video.num_frames if video.num_frames is not None else last + 1
-        return cls(video.video_id, num_frames,
-                   [VideoTrack(v.track_id, v.label, v.score, masks[v.track_id]) for v in scores])
+        tracks = [VideoTrack(v.track_id, v.label, v.score,
+                             with_empty_masks(masks[v.track_id], v.born, num_frames, video.ori_shape)) for v in scores]
+        return cls(video.video_id, num_frames, tracks)
+
+
+def with_empty_masks(masks: Dict[int, RLE], born: Optional[int], num_frames: int,
+                     size: Tuple[int, int]) -> Dict[int, RLE]:
+    """Masks by frame index, and from frame ``born`` on an empty one at ``size`` (h, w) for each missing frame."""
+    if born is None:
+        return masks
+    empty = encode_mask(np.zeros(size, np.uint8))
+    return {**dict.fromkeys(range(born, num_frames), empty), **masks}

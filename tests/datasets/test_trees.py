@@ -22,6 +22,8 @@ TREES = [
     ('ytvis2021', 'valid', 'data', 'ytvis/annotations/instances_val_sub.json', 'ytvis/val/JPEGImages'),
     ('ytvis2021', 'train', 'data', 'data/ytvis2021/train/instances.json', 'data/ytvis2021/train/JPEGImages'),
     ('ytvis2021', 'valid', 'data', 'data/ytvis_2021/valid/instances.json', 'data/ytvis_2021/valid/JPEGImages'),
+    ('ytvis2019', 'train', 'data', 'data/YouTubeVIS/annotations/train.json', 'data/YouTubeVIS/train/JPEGImages'),
+    ('ytvis2019', 'valid', 'data', 'data/YouTubeVIS/annotations/valid.json', 'data/YouTubeVIS/valid/JPEGImages'),
     ('ytvis2021', 'train', 'data', 'data/YVIS/annotations/instances_train.json', 'data/YVIS/train_images'),
     ('ytvis2021', 'valid', 'data', 'data/YVIS/annotations/instances_valid.json', 'data/YVIS/valid_images'),
     ('ytvis2021', 'test', 'data', 'data/YVIS/annotations/instances_test.json', 'data/YVIS/test_images'),

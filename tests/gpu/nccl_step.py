@@ -30,7 +30,8 @@ def main(system: str, path: str) -> None:
     plain = copy.deepcopy(model)
     together = gradients(model, torch.nn.parallel.DistributedDataParallel(model, [rank]), system, rank)
     if rank == 0:
-        first, second = (gradients(plain, plain, system, half) for half in (0, 1))
+        halves = (copy.deepcopy(plain) for _ in range(2))      # a forward pass may change the model
+        first, second = (gradients(model, model, system, half) for half, model in enumerate(halves))
         torch.save((together, {name: (first[name] + second[name]) / 2 for name in first}), path)
     dist.barrier()
     dist.destroy_process_group()

@@ -6,19 +6,33 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmvis.engine import load_config
+from mmvis.models.condinst_iai.lstt import LSTTLayer
 from mmvis.registry import MODELS
 from mmvis.structures import FrameSample, VideoInfo
 
 #: system -> config whose model is built, with random weights
-CONFIGS: Dict[str, str] = {'masktrack_rcnn': 'masktrack_rcnn_r50_fpn_1x_youtubevos.py'}
+CONFIGS: Dict[str, str] = {'condinst_iai': 'ytvis2019_iai_condinst_r50.py',
+                           'ifc': 'ifc_r50_ytvis2019.py',
+                           'instanceformer': 'instanceformer_r50_ovis.py',
+                           'masktrack_rcnn': 'masktrack_rcnn_r50_fpn_1x_youtubevos.py',
+                           'memcnp': 'vitmae_cnp_contrast_ms_1x.py',
+                           'sipmask': 'sipmask_r50_caffe_fpn_gn_1x.py'}
 #: system -> (frames of a training clip)
-CLIP_LENGTH: Dict[str, int] = {'masktrack_rcnn': 2}
+CLIP_LENGTH: Dict[str, int] = {'condinst_iai': 3, 'ifc': 5, 'instanceformer': 3, 'masktrack_rcnn': 2, 'memcnp': 2,
+                               'sipmask': 2}
 
 
 def build(system: str) -> torch.nn.Module:
     """The model of a system with seeded random weights, on the CPU, in eval mode."""
     torch.manual_seed(0)
     model = MODELS.build(load_config(CONFIGS[system]).model)
+    for module in model.modules():              # a CPU and a GPU draw different numbers
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.
+        elif isinstance(module, torch.nn.MultiheadAttention):
+            module.dropout = 0.
+        elif isinstance(module, LSTTLayer):
+            module.drop_path_prob = 0.
     return model.eval()
 
 

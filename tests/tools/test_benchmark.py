@@ -26,10 +26,20 @@ def test_table_with_yardstick_and_peer():
     assert 'frames of 1280x720 at 640x360' in done.stdout and 'peak resident memory' in done.stdout
 
 
+def test_whole_videos_of_a_system_that_decides_later():
+    done = benchmark('ifc_r18_sample.py', '--frames', '1', '--whole-videos', '4', '--threads', '1')
+    assert done.returncode == 0, done.stderr
+    seconds = float(re.search(r'all but load +(\d+\.\d+)', done.stdout)[1])
+    speed = float(re.search(r'frames per second +(\d+\.\d+)', done.stdout)[1])
+    assert speed == pytest.approx(1 / seconds, rel=0.05)
+    assert '10.0 objects a frame' in done.stdout and 'videos of 4 frames' in done.stdout
+
+
 @pytest.mark.parametrize('args, sentence', [
     (['no_such_config.py'], 'no_such_config.py'),
     (['masktrack_rcnn_r18_fpn_sample.py', '--precision', 'fp16'], 'needs CUDA'),
-    (['masktrack_rcnn_r18_fpn_sample.py', '--frames', '0'], '--frames')])
+    (['masktrack_rcnn_r18_fpn_sample.py', '--frames', '0'], '--frames'),
+    (['ifc_r18_sample.py', '--whole-videos', '4', '--peer', 'mmdet'], '--peer')])
 def test_mistakes_cost_a_sentence(args, sentence, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(ROOT / 'tools'))
     tool = importlib.import_module('benchmark')

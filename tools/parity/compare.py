@@ -22,12 +22,16 @@ class Stage:
         value: ours, in the form of the reference; a tensor or array where that is a fingerprint.
         given: the reference is an input of the recipe: it is read and not compared.
         rtol, atol: one unit of deviation is ``atol + rtol * |reference|``.
+        whole: whole numbers may differ by so many (mask areas of free-running videos, in pixels); 0: not at all.
+        areas: whole numbers under a key that speaks of areas may differ by so many, and by this share of the reference.
     """
     path: Path
     value: Any = None
     given: bool = False
     rtol: float = 1e-3
     atol: float = 1e-4
+    whole: int = 0
+    areas: Tuple[int, float] = (0, 0.)
 
 
 def is_fingerprint(x: Any) -> bool:
@@ -62,11 +66,12 @@ def plain(ours: Any, reference: Any) -> Any:
     return ours
 
 
-def deviation(ours: Any, reference: Any, rtol: float, atol: float) -> float:
+def deviation(ours: Any, reference: Any, rtol: float, atol: float, whole: int = 0,
+              areas: Tuple[int, float] = (0, 0.)) -> float:
     """Largest deviation in units of the tolerance, for values in the form of the file: at most 1 where they agree.
 
-    Numbers are compared within the tolerance, masks within ``MASK_PIXELS`` pixels; whole numbers, strings, keys,
-    lengths and shapes must be equal (inf if not).
+    Numbers are compared within the tolerance, masks within ``MASK_PIXELS`` pixels, whole numbers within ``whole``;
+    strings, keys, lengths and shapes must be equal (inf if not).
     """
     if is_fingerprint(reference):
         if not is_fingerprint(ours) or ours['shape'] != reference['shape']:
@@ -77,14 +82,17 @@ def deviation(ours: Any, reference: Any, rtol: float, atol: float) -> float:
     if isinstance(reference, dict):
         if not isinstance(ours, dict) or ours.keys() != reference.keys():
             return math.inf
-        return max((_area(ours[k], v) if k in ('area', 'mask_area') else deviation(ours[k], v, rtol, atol)
-                    for k, v in reference.items()), default=0.)
+        return max((_area(ours[k], v) if k in ('area', 'mask_area') else
+                    _areas(ours[k], v, *areas) if 'area' in k and any(areas) else
+                    deviation(ours[k], v, rtol, atol, whole, areas) for k, v in reference.items()), default=0.)
     if isinstance(reference, list):
         if not isinstance(ours, list) or len(ours) != len(reference):
             return math.inf
-        return max((deviation(a, b, rtol, atol) for a, b in zip(ours, reference)), default=0.)
+        return max((deviation(a, b, rtol, atol, whole, areas) for a, b in zip(ours, reference)), default=0.)
     if isinstance(reference, float) and isinstance(ours, (int, float)):
         return _numbers([ours], [reference], rtol, atol)
+    if whole and type(reference) is int and type(ours) is int:
+        return abs(ours - reference) / whole
     return 0. if ours == reference else math.inf
 
 
@@ -99,8 +107,26 @@ def _numbers(ours: List[float], reference: List[float], rtol: float, atol: float
     return math.inf if np.isnan(units).any() else float(units.max())
 
 
-def _area(ours: Any, reference: int) -> float:
+def _area(ours: Any, reference: Any) -> float:
+    """One area, or several by name or in a list."""
+    if isinstance(reference, dict):
+        same = isinstance(ours, dict) and ours.keys() == reference.keys()
+        return max((_area(ours[key], value) for key, value in reference.items()), default=0.) if same else math.inf
+    if isinstance(reference, list):
+        same = isinstance(ours, list) and len(ours) == len(reference)
+        return max((_area(*pair) for pair in zip(ours, reference)), default=0.) if same else math.inf
     return abs(ours - reference) / MASK_PIXELS
+
+
+def _areas(ours: Any, reference: Any, pixels: int, share: float) -> float:
+    """Areas and lists of them; None stands for no mask."""
+    if isinstance(reference, list):
+        if not isinstance(ours, list) or len(ours) != len(reference):
+            return math.inf
+        return max((_areas(*pair, pixels, share) for pair in zip(ours, reference)), default=0.)
+    if reference is None or ours is None:
+        return 0. if ours is reference else math.inf
+    return abs(ours - reference) / (pixels + share * reference)
 
 
 def _masks(ours: Any, reference: dict) -> float:
@@ -153,7 +179,7 @@ class Run:
         if stage.given:
             self.given.append(stage.path)
             return None
-        units = self.worst[stage.path] = deviation(value, reference, stage.rtol, stage.atol)
+        units = self.worst[stage.path] = deviation(value, reference, stage.rtol, stage.atol, stage.whole, stage.areas)
         verdict = 'exact' if units == 0 else f'{units:.2e} of the tolerance'
         return f'{"ok  " if units <= 1 else "FAIL"}  {".".join(map(str, stage.path)):60s} {verdict}'
 

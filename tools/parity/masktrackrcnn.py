@@ -1,32 +1,26 @@
 """Stages of MaskTrackRCNN, as the recipe inside its parity files states them."""
 import json
-import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List
 
-import cv2
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
-from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmvis.converters import convert_state_dict
-from mmvis.datasets import VISDataset
-from mmvis.engine.loops import feed, run_videos
-from mmvis.evaluation.results_writer import ResultsWriter
 from mmvis.models import MaskTrackRCNN
 from mmvis.models.layers.legacy_boxes import roi_levels
 from mmvis.models.layers.paste import paste_and_encode
 from mmvis.models.masktrack_rcnn.sampling import sample_proposals
-from mmvis.models.trackers import TrackMemory, visible
-from mmvis.structures import FrameInstances, FrameSample, VideoInfo, decode_rle
+from mmvis.models.trackers import TrackMemory
+from mmvis.structures import VideoInfo, decode_rle
 
 from . import fill
 from .compare import Stage
+from .videos import (IMG_SHAPE, ORI_SHAPE, ellipse, frame_entries, load_official, network_input, results_stages,
+                     run_video, track_frame, training_pairs)
 
 LOSS = dict(rtol=1e-4, atol=1e-7)
-IMG_SHAPE, PAD_SHAPE, ORI_SHAPE, SCALE = (100, 152), (128, 160), (200, 304), 0.5
+SCALE = 0.5
 LEVELS = ((32, 40), (16, 20), (8, 10), (4, 5), (2, 3))
 
 
@@ -38,11 +32,7 @@ def build(manifest_dir: Path, salt: str) -> MaskTrackRCNN:
     heads = (dict(type=f'MaskTrack{name}Head') for name in ('RPN', 'BBox', 'Mask', 'Embedding'))
     model = MaskTrackRCNN(backbone, neck, *heads)
     manifest = json.loads((manifest_dir / 'manifest.json').read_text())
-    state_dict, report = convert_state_dict(fill.state_dict(manifest, salt), model)
-    if report.missing or report.dropped or report.unexpected:
-        raise ValueError(f'The official state dict does not fit:\n{report}')
-    model.load_state_dict(state_dict, strict=True)
-    return model.eval()
+    return load_official(model, fill.state_dict(manifest, salt))
 
 
 def first_in_order(indices: Tensor, num: int) -> Tensor:
@@ -58,14 +48,10 @@ class Parity:
         self.salt = salt
         self.model = build(manifest_dir, salt)
         self.model.choose = first_in_order
-        self.clip = self.network_input(fill.frames(4, *ORI_SHAPE, salt), IMG_SHAPE)
+        self.clip = network_input(self.model, fill.frames(4, *ORI_SHAPE, salt), IMG_SHAPE)
 
     def unit(self, key: str, *shape: int) -> Tensor:
         return fill.unit(key, shape, self.salt)
-
-    def network_input(self, frames: np.ndarray, img_shape: Tuple[int, int]) -> Tensor:
-        resized = np.stack([cv2.resize(x, img_shape[::-1], interpolation=cv2.INTER_LINEAR) for x in frames])
-        return self.model.data_preprocessor(dict(inputs=torch.from_numpy(resized).permute(0, 3, 1, 2)))['inputs']
 
     def network(self) -> Iterator[Stage]:
         model, frame, top = self.model, self.clip[:1], 'stages_frame0'
@@ -89,7 +75,7 @@ class Parity:
         # rescale=False of the official code: the network's frame is taken for the original one.
         for name, ori_shape, scale in (('true', ORI_SHAPE, SCALE), ('false', IMG_SHAPE, 1.)):
             frames, _ = run_video(self.model, VideoInfo(1, ori_shape, IMG_SHAPE, scale, 4), self.clip)
-            yield Stage((f'clip_results_rescale_{name}',), [_frame_entries(frame) for frame in frames])
+            yield Stage((f'clip_results_rescale_{name}',), [frame_entries(frame) for frame in frames])
 
     def heads(self) -> Iterator[Stage]:
         model, top = self.model, 'hand_heads'
@@ -162,17 +148,7 @@ class Parity:
             raw = [factor * (self.unit(f'trk.obj.{o}', *shape) + 0.6 * self.unit(f'trk.noise.{t}.{j}', *shape))
                    for j, o in enumerate(objects)]
             embeddings = embed(torch.stack(raw)) if raw else torch.zeros(0, 1024)
-            log_probs = comparison = None
-            if len(memory) and objects:
-                compared = self.model.tracker.compare(memory, boxes, scores, labels, embeddings)
-                log_probs, comparison = (x.tolist() for x in compared)
-            ids = self.model.tracker.update(memory, boxes, scores, labels, embeddings)
-            scored = torch.cat([boxes, scores[:, None]], dim=1).tolist()
-            kept = {int(ids[i]): dict(label=int(labels[i]), bbox=scored[i]) for i in visible(ids)}
-            known = torch.cat([memory.boxes, memory.scores[:, None]], dim=1).tolist() if len(memory) else None
-            out.append(dict(det=scored, labels=labels.tolist(), ids=ids.tolist(), match_logprob=log_probs,
-                            comp_scores=comparison, kept=kept, memory_boxes=known,
-                            memory_labels=memory.labels.tolist() if len(memory) else None))
+            out.append(track_frame(self.model.tracker, memory, boxes, scores, labels, embeddings))
         return out
 
     def losses(self) -> Iterator[Stage]:
@@ -181,7 +157,7 @@ class Parity:
             yield Stage(('losses', name), given=True)
         gt, ref = ([torch.tensor(x, dtype=torch.float32) for x in given[name]] for name in ('gt', 'ref_boxes'))
         labels, pids = [torch.tensor(x) - 1 for x in given['gt_labels']], [torch.tensor(x) for x in given['gt_pids']]
-        masks = [np.stack([_ellipse(box) for box in boxes]) for boxes in given['gt']]
+        masks = [np.stack([ellipse(box) for box in boxes]) for boxes in given['gt']]
         model = self.model
         logits = [self.unit(f'loss.rpn.cls.{i}', 2, 3, *size) * 2 for i, size in enumerate(LEVELS)]
         deltas = [self.unit(f'loss.rpn.reg.{i}', 2, 12, *size) * 0.3 for i, size in enumerate(LEVELS)]
@@ -189,15 +165,8 @@ class Parity:
         yield from (Stage(('losses', 'rpn', name), [float(x) for x in values], **LOSS) for name, values in rpn.items())
         yield from self._second_stage(gt, labels, pids, ref, masks)
 
-        samples = []
-        for i in range(2):
-            own = torch.arange(100, 100 + len(gt[i]))
-            in_ref = torch.full((len(ref[i]),), -1)
-            in_ref[pids[i][pids[i] > 0] - 1] = own[pids[i] > 0]
-            samples.append([_sample(gt[i], labels[i], own, torch.from_numpy(masks[i])),
-                            _sample(ref[i], None, in_ref, None)])
         model.train()
-        losses = model.loss(torch.stack([self.clip[0:2], self.clip[2:4]]), samples)
+        losses = model.loss(torch.stack([self.clip[0:2], self.clip[2:4]]), training_pairs(given))
         model.eval()
         for name, value in losses.items():
             value = [float(x) for x in value] if isinstance(value, list) else float(value)
@@ -240,66 +209,7 @@ class Parity:
         yield Stage(('losses', 'mask', 'loss_mask'), float(model.mask_head.loss(logits, shapes)), **LOSS)
 
     def results_json(self) -> Iterator[Stage]:
-        """Two videos from PNG files to the results file, through the dataset class, the loop and the writer."""
-        shapes = ((3, 200, 304), (2, 180, 320))
-        with tempfile.TemporaryDirectory() as folder:
-            dataset = _write_videos(Path(folder), [fill.frames(*shape, self.salt) for shape in shapes])
-            writer = ResultsWriter(str(Path(folder) / 'results.json'), dataset.video_ids, dataset.category_ids)
-            writer.open()
-            for step in run_videos(self.model, (pseudo_collate([dataset[i]]) for i in range(len(dataset)))):
-                feed(step, [writer])
-            writer.join()
-            entries = json.loads(writer.path.read_text())
-            meta = [self._meta(dataset, i) for i in range(len(dataset))]
-        yield Stage(('results_json', 'recipe'), given=True)
-        yield Stage(('results_json', 'meta'), meta)
-        yield Stage(('results_json', 'results'), entries)
-
-    def _meta(self, dataset: VISDataset, index: int) -> dict:
-        """What the official dataset class says of a frame, from ours."""
-        item = dataset[index]
-        video: VideoInfo = item['video']
-        padded = self.model.data_preprocessor(dict(inputs=[item['inputs']]))['inputs']
-        return dict(ori_shape=[*video.ori_shape, 3], img_shape=[*video.img_shape, 3], pad_shape=[*padded.shape[-2:], 3],
-                    is_first=item['frame_idx'] == 0, video_id=dataset.video_ids.index(video.video_id),
-                    frame_id=item['frame_idx'], scale_factor=video.scale_factor, flip=False)
-
-
-def _write_videos(folder: Path, clips: List[np.ndarray]) -> VISDataset:
-    """A set of clips as PNG files with 40 categories, resized to (152, 100) as the recipe says."""
-    videos = []
-    for number, clip in enumerate(clips, start=1):
-        names = [f'{number}/{t:05d}.png' for t in range(len(clip))]
-        (folder / 'JPEGImages' / str(number)).mkdir(parents=True)
-        for name, image in zip(names, clip):
-            cv2.imwrite(str(folder / 'JPEGImages' / name), image)
-        videos.append(dict(id=number, height=clip.shape[1], width=clip.shape[2], length=len(clip), file_names=names))
-    categories = [dict(id=i, name=f'class {i}') for i in range(1, 41)]
-    (folder / 'valid.json').write_text(json.dumps(dict(videos=videos, categories=categories, annotations=[])))
-    return VISDataset(ann_file=str(folder / 'valid.json'), img_prefix=str(folder / 'JPEGImages'), test_mode=True,
-                      box_mode='inclusive', pipeline=[dict(type='ClipResize', scale=(152, 100), rule='mmcv')])
-
-
-def run_video(model: MaskTrackRCNN, video: VideoInfo, clip: Tensor) -> tuple:
-    """Frames and verdicts of a video given frame by frame."""
-    state = model.start(video)
-    frames = [frame for image in clip for frame in model.step(state, image[None])]
-    rest, verdicts = model.finish(state)
-    return frames + rest, verdicts
-
-
-def _frame_entries(frame: FrameInstances) -> List[dict]:
-    """The objects of a frame by id, as the parity files list them."""
-    return [dict(id=int(frame.track_ids[i]), label=int(frame.labels[i]), bbox=frame.boxes[i].tolist(),
-                 score=float(frame.scores[i]), mask_area=int(decode_rle(frame.masks[i]).sum()), rle=frame.masks[i])
-            for i in np.argsort(frame.track_ids)]
-
-
-def _ellipse(box: List[int]) -> np.ndarray:
-    x1, y1, x2, y2 = box
-    y, x = np.mgrid[0:PAD_SHAPE[0], 0:PAD_SHAPE[1]]
-    half_w, half_h = (x2 - x1 + 1) / 2, (y2 - y1 + 1) / 2
-    return ((((x - (x1 + x2) / 2) / half_w) ** 2 + ((y - (y1 + y2) / 2) / half_h) ** 2) <= 1).astype(np.uint8)
+        return results_stages(self.model, self.salt)
 
 
 def _proposals(gt: Tensor, noise: Tensor) -> Tensor:
@@ -308,13 +218,6 @@ def _proposals(gt: Tensor, noise: Tensor) -> Tensor:
     boxes = boxes + noise * size.repeat(1, 2)
     boxes = torch.minimum(boxes.clamp(min=0), torch.tensor([151., 99., 151., 99.]))
     return torch.cat([torch.minimum(boxes[:, :2], boxes[:, 2:]), torch.maximum(boxes[:, :2], boxes[:, 2:])], dim=1)
-
-
-def _sample(boxes: Tensor, labels: Any, instance_ids: Tensor, masks: Any) -> FrameSample:
-    instances = InstanceData(bboxes=boxes, instance_ids=instance_ids)
-    if labels is not None:
-        instances.labels, instances.masks = labels, masks
-    return FrameSample(metainfo=dict(img_shape=IMG_SHAPE, pad_shape=PAD_SHAPE), gt_instances=instances)
 
 
 def stages(golden: Dict[str, Any], manifest_dir: Path, salt: str) -> Iterator[Stage]:

@@ -3,7 +3,7 @@ from functools import wraps
 from typing import Callable, Dict, Optional, Tuple
 
 import torch
-from mmcv.cnn import fuse_conv_bn
+from mmcv.cnn import Linear, fuse_conv_bn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,7 +52,7 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Modu
 
 
 def _swap_layers(model: nn.Module, dtype: torch.dtype) -> None:
-    """Replace the plain convolutions and linear layers; one that stands in two places stays one."""
+    """Replace the layers that have a faster form; one that stands in two places stays one."""
     fast: Dict[nn.Module, nn.Module] = {}
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):
@@ -60,8 +60,12 @@ def _swap_layers(model: nn.Module, dtype: torch.dtype) -> None:
                 # Subclasses are left alone: they compute something else, or only their weight is used.
                 if type(child) is nn.Conv2d and child.padding_mode == 'zeros' and not isinstance(child.padding, str):
                     fast[child] = FastConv2d(child, dtype)
-                elif type(child) is nn.Linear:
+                elif type(child) in (nn.Linear, Linear):     # mmcv's computes the same
                     fast[child] = FastLinear(child, dtype)
+                elif type(child) is nn.MultiheadAttention and _is_plain(child):
+                    fast[child] = FastAttention(child, dtype)
+                elif hasattr(child, 'for_inference'):  # a layer that knows a faster form of itself
+                    fast[child] = child.for_inference(dtype)
                 else:
                     continue
             parent._modules[name] = fast[child]
@@ -125,3 +129,49 @@ class FastLinear(nn.Linear):
         if self.packed is None:
             return F.linear(x, self.weight, self.bias)
         return packed_linear(x, self.packed, self.bias)
+
+
+class FastAttention(nn.Module):
+    """``nn.MultiheadAttention`` for inference: fused attention, and no weights of it are given back."""
+
+    def __init__(self, attention: nn.MultiheadAttention, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.num_heads, self.batch_first = attention.num_heads, attention.batch_first
+        dims = attention.embed_dim
+        self.projections = nn.ModuleList()
+        for weight, bias in zip(attention.in_proj_weight.split(dims), attention.in_proj_bias.split(dims)):
+            linear = nn.Linear(dims, dims, device='meta')
+            linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
+            self.projections.append(FastLinear(linear, dtype))
+        self.out_proj = FastLinear(attention.out_proj, dtype)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Optional[Tensor] = None,
+                need_weights: bool = False, attn_mask: Optional[Tensor] = None) -> Tuple[Tensor, None]:
+        """As ``nn.MultiheadAttention``: query [L, B, C], key and value [S, B, C] (``batch_first``: B in front), masks
+        True, or added, where nothing is attended. Returns [L, B, C] and None."""
+        inputs = (query, key, value) if self.batch_first else (x.transpose(0, 1) for x in (query, key, value))
+        heads = [project(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+                 for project, x in zip(self.projections, inputs)]
+        bias = None
+        if key_padding_mask is not None:
+            bias = _as_bias(key_padding_mask, heads[0].dtype)[:, None, None]
+        if attn_mask is not None:
+            more = _as_bias(attn_mask, heads[0].dtype)
+            more = more if more.dim() == 2 else more.unflatten(0, (-1, self.num_heads))
+            bias = more if bias is None else bias + more
+        out = F.scaled_dot_product_attention(*heads, attn_mask=bias).transpose(1, 2).flatten(2)
+        out = self.out_proj(out)
+        return out if self.batch_first else out.transpose(0, 1), None
+
+
+def _is_plain(attention: nn.MultiheadAttention) -> bool:
+    """Whether query, key and value have one size and a bias, and nothing is added to the keys."""
+    return attention.in_proj_weight is not None and attention.in_proj_bias is not None \
+        and attention.bias_k is None and not attention.add_zero_attn
+
+
+def _as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask as what is added to the products: -inf where a bool mask is True."""
+    if mask.dtype != torch.bool:
+        return mask.to(dtype)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, float('-inf'))

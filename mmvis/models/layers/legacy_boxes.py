@@ -37,6 +37,13 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     return overlap / (box_area(a)[:, None] + box_area(b)[None] - overlap)
 
 
+def paired_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU [N] of each of the inclusive boxes a [N, 4] with its partner in b [N, 4]."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:4], b[:, 2:4])
+    overlap = (high - low + 1).clamp(min=0).prod(-1)
+    return overlap / (box_area(a) + box_area(b) - overlap)
+
+
 def encode(boxes: Tensor, targets: Tensor, stds: Sequence[float] = (1., 1., 1., 1.)) -> Tensor:
     """Deltas [N, 4] (dx, dy, dlogw, dlogh; divided by ``stds``) from ``boxes`` [N, 4] to ``targets`` [N, 4]."""
     size = boxes[:, 2:] - boxes[:, :2] + 1

@@ -29,12 +29,10 @@ def encode_crop(crop: np.ndarray, x: int, y: int, size: Tuple[int, int]) -> RLE:
     """RLE at ``size`` (h, w) of a bool crop inside the frame, its top left pixel at (x, y); 0 around it."""
     height, width = size
     # Frames are run-length coded column by column: in the transposed crop each row is a column of the frame.
-    columns = np.pad(np.ascontiguousarray(crop.T), ((0, 0), (1, 1))).astype(np.int8)
-    change = np.diff(columns, axis=1)
-    starts, ends = (np.nonzero(change == sign) for sign in (1, -1))
-    runs = np.stack([(index[0] + x) * height + index[1] + y for index in (starts, ends)], axis=1)
+    columns = np.pad(np.ascontiguousarray(crop.T, dtype=bool), ((0, 0), (1, 1)))
+    column, row = np.divmod(np.flatnonzero(columns[:, 1:] != columns[:, :-1]), columns.shape[1] - 1)
+    bounds = (column + x) * height + row + y                           # starts and ends of runs in turn
     # Where a run ends at the bottom of a column and the next begins at the top of the next one, they are one run.
-    bounds = runs.ravel()
     if len(bounds) > 2:
         joined = bounds[1:-1:2] == bounds[2::2]
         bounds = bounds[np.concatenate([[True], ~np.repeat(joined, 2), [True]])]

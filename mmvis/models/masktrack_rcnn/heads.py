@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmvis.registry import MODELS
 
 from ..layers.legacy_boxes import decode, encode, nms
+from ..layers.matching import match_logits, match_loss
 from .rpn_head import smooth_l1
 from .sampling import SampledBoxes
 
@@ -181,11 +182,7 @@ class MaskTrackEmbeddingHead(nn.Module):
         x = roi_features.flatten(1).to(self.fcs[0].weight.dtype)
         return self.fcs[1](F.relu(self.fcs[0](x))).float()
 
-    @staticmethod
-    def match_logits(embeddings: Tensor, references: Tensor) -> Tensor:
-        """Products [N, 1 + M] of embeddings [N, D] with those of M known objects; column 0 (a new object) is 0."""
-        with torch.autocast(embeddings.device.type, enabled=False):      # sums of a thousand products need float32
-            return F.pad(embeddings.float() @ references.float().T, (1, 0))
+    match_logits = staticmethod(match_logits)
 
     def loss(self, logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Dict[str, Tensor]:
         """Cross entropy of the positives of each image, mean over the images.
@@ -193,11 +190,6 @@ class MaskTrackEmbeddingHead(nn.Module):
         Args:
             logits: B tensors [P_b, 1 + M_b]; targets: B tensors int64 [P_b], 0 for an object absent from the reference.
         """
-        total, right, count = sum(x.sum() * 0. for x in logits), 0., 0
-        for scores, target in zip(logits, targets):
-            right += (scores.argmax(1) == target).float().sum()
-            count += len(target)
-            if len(target) > (1 if self.skip_single_positive else 0):
-                total = total + F.cross_entropy(scores, target)
-        accuracy = torch.as_tensor(right * (100. / max(count, 1)), device=total.device)
-        return dict(loss_match=total / max(len(logits), 1) * self.loss_weight, match_acc=accuracy)
+        losses = match_loss(logits, targets, min_positives=2 if self.skip_single_positive else 1)
+        losses['loss_match'] = losses['loss_match'] * self.loss_weight
+        return losses

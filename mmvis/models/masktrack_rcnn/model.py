@@ -2,7 +2,6 @@
 
 Numbers follow the official code (github.com/youtubevos/MaskTrackRCNN); so do the keys of the state dict.
 """
-from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -15,19 +14,11 @@ from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
 from ..base import VISModel
 from ..builder import build_part
 from ..layers.legacy_boxes import jitter
+from ..layers.matching import match_targets
 from ..layers.paste import paste_and_encode
 from ..layers.stages import stage
-from ..trackers import TrackMemory, TrackSummary, visible
+from ..trackers import OnlineState, visible
 from .sampling import BoxSampler, IoUAssigner, SampledBoxes, random_choice, sample_proposals
-
-
-@dataclass
-class MaskTrackState:
-    """One video on its way. Memory and summary grow with the number of tracks only."""
-    video: VideoInfo
-    frame_idx: int = 0
-    memory: TrackMemory = field(default_factory=TrackMemory)
-    summary: TrackSummary = field(default_factory=TrackSummary)
 
 
 @MODELS.register_module()
@@ -130,21 +121,18 @@ class MaskTrackRCNN(VISModel):
             boxes = [jitter(x, self.aug_ref_bbox_param) for x in boxes]
         known = self.track_head(self.bbox_roi_extractor(reference, boxes)).split([len(x) for x in boxes])
         logits = [self.track_head.match_logits(e, k) for e, k in zip(embeddings, known)]
-        targets = []
-        for x, (key, ref) in zip(sampled, samples):
-            same = key.gt_instances.instance_ids[:, None] == ref.gt_instances.instance_ids
-            position = torch.arange(1, same.shape[1] + 1, device=same.device)       # 0: absent from the reference
-            targets.append((same * position).sum(1)[x.gt_index])
+        targets = [match_targets(key.gt_instances.instance_ids, ref.gt_instances.instance_ids)[x.gt_index]
+                   for x, (key, ref) in zip(sampled, samples)]
         return self.track_head.loss(logits, targets)
 
     # Inference
 
-    def start(self, video: VideoInfo) -> MaskTrackState:
+    def start(self, video: VideoInfo) -> OnlineState:
         """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
-        return MaskTrackState(video)
+        return OnlineState(video)
 
     @torch.no_grad()
-    def step(self, state: MaskTrackState, frames: Tensor) -> List[FrameInstances]:
+    def step(self, state: OnlineState, frames: Tensor) -> List[FrameInstances]:
         """Detect, associate and segment float32 [T, 3, H, W]: T results, each final at once."""
         scale = state.video.scale_factor
         with stage('network'):
@@ -172,16 +160,8 @@ class MaskTrackRCNN(VISModel):
             size, threshold = state.video.ori_shape, self.test_cfg['mask_thr_binary']
             rles = [paste_and_encode(mask, box / np.float32(scale), size, threshold)
                     for mask, box in zip(probabilities, in_network)]
-        return [self._emit(state, result, rles) for result in results]
-
-    @staticmethod
-    def _emit(state: MaskTrackState, result: tuple, rles: list) -> FrameInstances:
-        """Book one frame and take its masks off the front of ``rles``."""
-        track_ids, labels, scores, boxes = result
-        masks = [rles.pop(0) for _ in track_ids]
-        state.summary.add(track_ids, labels, scores)
-        state.frame_idx += 1
-        return FrameInstances(state.frame_idx - 1, track_ids, labels, scores, boxes, masks)
+        rles = iter(rles)
+        return [state.emit(*result, [next(rles) for _ in result[0]]) for result in results]
 
     def detect(self, features: Sequence[Tensor], video: VideoInfo) -> List[Tuple[Tensor, Tensor, Tensor]]:
         """Boxes [n, 4] in pixels of the original frame, scores [n] and labels [n] of each of the T frames."""
@@ -193,7 +173,7 @@ class MaskTrackRCNN(VISModel):
         return [self.bbox_head.detect(*x, video.img_shape, video.scale_factor, cfg['score_thr'], cfg['nms']['iou_thr'],
                                       cfg['max_per_img']) for x in zip(rois, logits.split(sizes), deltas.split(sizes))]
 
-    def finish(self, state: MaskTrackState) -> Tuple[List[FrameInstances], List[TrackScore]]:
+    def finish(self, state: OnlineState) -> Tuple[List[FrameInstances], List[TrackScore]]:
         """Nothing is outstanding; mean score and majority class of every track, in order of first appearance."""
         return [], state.summary.verdicts()
 

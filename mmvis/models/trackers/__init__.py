@@ -1,4 +1,5 @@
 """Association of detections over time, shared by the online systems."""
 from .association import AssociationTracker, TrackMemory, TrackSummary, visible
+from .online import OnlineState
 
-__all__ = ['AssociationTracker', 'TrackMemory', 'TrackSummary', 'visible']
+__all__ = ['AssociationTracker', 'OnlineState', 'TrackMemory', 'TrackSummary', 'visible']

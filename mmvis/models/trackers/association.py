@@ -50,8 +50,7 @@ class AssociationTracker:
     """Greedy online association.
 
     Args:
-        match_coeff: weights of log confidence, box IoU and equal class, beside the log-softmax of the embedding
-            products.
+        match_coeff: weights of log confidence, box IoU and equal class, beside the log-softmax of the similarities.
         floor: a match that scores no more than this is dropped.
         max_age: forget an object unseen for more than this many frames. ``None`` is the published rule: nothing is
             forgotten within a video.
@@ -63,14 +62,18 @@ class AssociationTracker:
         self.floor = floor
         self.max_age = max_age
 
+    def similarity(self, embeddings: Tensor, known: Tensor) -> Tensor:
+        """How alike embeddings [N, D] and those of known objects [M, D] are, [N, M]; a new object counts 0."""
+        return embeddings @ known.T
+
     def compare(self, memory: TrackMemory, boxes: Tensor, scores: Tensor, labels: Tensor,
                 embeddings: Tensor) -> Tuple[Tensor, Tensor]:
-        """Log-softmax of the embedding products and full comparison of N detections, both [N, 1 + M].
+        """Log-softmax of the similarities and full comparison of N detections, both [N, 1 + M].
 
-        Column 0 stands for "a new object": product 0, IoU 0, and the class counts as equal.
+        Column 0 stands for "a new object": similarity 0, IoU 0, and the class counts as equal.
         """
         with torch.autocast(embeddings.device.type, enabled=False):      # products in bf16 would be decided by rounding
-            products = (embeddings.float() @ memory.embeddings.T).cpu()
+            products = self.similarity(embeddings.float(), memory.embeddings).cpu()
         log_probs = torch.cat([products.new_zeros(len(products), 1), products], dim=1).log_softmax(1)
         iou = torch.nn.functional.pad(box_iou(boxes, memory.boxes), (1, 0))
         same = torch.nn.functional.pad((labels[:, None] == memory.labels).float(), (1, 0), value=1.)

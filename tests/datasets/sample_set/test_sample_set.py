@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from iou_linker import linked_results, perfect_results
+from helpers.iou_linker import linked_results, perfect_results
 
 from mmvis.datasets.sample_set import CATEGORIES, make, make_sample
 from mmvis.evaluation import evaluate_results

@@ -6,7 +6,7 @@ from mmdet.datasets.transforms import PhotoMetricDistortion
 
 from mmvis.datasets.transforms import ClipBlur, ClipColorJitter, ClipColorShift, ClipPhotometric
 
-from transform_clips import make_clip, same_frames
+from helpers.transform_clips import make_clip, same_frames
 
 
 def test_photometric_equals_mmdet():

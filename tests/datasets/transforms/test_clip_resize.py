@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 
 from mmvis.datasets.transforms import ClipResize, resized_shape
 
-from transform_clips import assert_valid, make_clip
+from helpers.transform_clips import assert_valid, make_clip
 
 SIZES = [(h, w) for h in range(97, 1300, 83) for w in range(101, 1300, 79)]
 

@@ -8,7 +8,7 @@ from mmvis.datasets.transforms import (ClipBoxesFromMasks, ClipClampBoxes, ClipC
 from mmvis.datasets.transforms.boxes import masks_to_boxes
 from mmvis.registry import TRANSFORMS
 
-from transform_clips import assert_frames_equal, assert_valid, make_clip, same_frames
+from helpers.transform_clips import assert_frames_equal, assert_valid, make_clip, same_frames
 
 SCALES = [(120, 30), (120, 60), (120, 72)]
 GEOMETRIC = dict(

@@ -3,7 +3,7 @@ import pytest
 
 from mmvis.datasets.transforms import ClipCompose, ClipRepeat, ClipShuffle, ClipWarp
 
-from transform_clips import assert_frames_equal, assert_valid, make_clip
+from helpers.transform_clips import assert_frames_equal, assert_valid, make_clip
 
 
 def test_quarter_turn_equals_rot90():

@@ -8,7 +8,7 @@ import torch
 from mmdet.models import FPN, ResNet
 from mmvis.engine import load_config
 from mmvis.models import MaskTrackRCNN  # noqa: F401  (registers it)
-from mmvis.models.layers.inference import FastConv2d, FastLinear, optimize_for_inference
+from mmvis.models.layers.inference import FastAttention, FastConv2d, FastLinear, optimize_for_inference
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo, decode_rle
 from torch import nn
@@ -148,3 +148,25 @@ def test_masktrackrcnn_gives_the_official_numbers(monkeypatch, capsys):
 def test_precision_that_cannot_be(precision, message):
     with pytest.raises(ValueError, match=message):
         optimize_for_inference(nn.Linear(2, 2), precision)
+
+
+@pytest.mark.parametrize('batch_first', [True, False])
+@torch.no_grad()
+def test_attention_and_its_masks(batch_first):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.MultiheadAttention(32, 4, batch_first=batch_first)).eval()
+    nn.init.normal_(model[0].in_proj_bias)
+    fast = optimize_for_inference(deepcopy(model))
+    assert type(fast[0]) is FastAttention
+    query, key, value = torch.randn(2, 5, 32), torch.randn(2, 7, 32), torch.randn(2, 7, 32)
+    padding = torch.zeros(2, 7, dtype=torch.bool)
+    padding[1, 4:] = True
+    blocked = torch.rand(8, 5, 7) < 0.3
+    blocked[..., 0] = False
+    inputs = [x if batch_first else x.transpose(0, 1) for x in (query, key, value)]
+    for masks in ({}, dict(key_padding_mask=padding), dict(attn_mask=blocked), dict(attn_mask=torch.randn(5, 7)),
+                  dict(attn_mask=blocked, key_padding_mask=padding)):
+        assert_same(fast[0](*inputs, **masks)[0], model[0](*inputs, **masks)[0], 1e-6)
+    # what differs from the plain kind stays as it is
+    odd = optimize_for_inference(nn.Sequential(nn.MultiheadAttention(32, 4, kdim=16, vdim=16)))
+    assert type(odd[0]) is nn.MultiheadAttention

@@ -1,0 +1,5 @@
+"""InstanceFormer with Swin-L on clips of YouTube-VIS 2019 and pseudo-clips of COCO images. Not run here."""
+_base_ = ['./instanceformer_r50_joint_ytvis2019.py', '../_base_/models/swin_large.py']
+
+model = dict(backbone={{_base_.swin_large}}, neck=dict(in_channels={{_base_.swin_large_channels}}))
+load_from = 'work_dirs/instanceformer_swin_large_coco/epoch_12.pth'

@@ -1,0 +1,42 @@
+"""SipMask-VIS on your own videos: ResNet-18 with ImageNet weights, small enough to fine-tune on two CPU cores.
+
+Copy this file, or change it on the command line:
+    python tools/train.py sipmask_r18_custom.py --load-from models/resnet18.pth --validate \\
+        --cfg-options train_dataloader.dataset.ann_file=A.json train_dataloader.dataset.img_prefix=FRAMES ...
+"""
+_base_ = ['../_base_/models/sipmask_r50.py', '../_base_/datasets/sample.py', '../_base_/schedules/schedule_1x.py',
+          '../_base_/default_runtime.py']
+
+data_root = 'data/custom'       # train.json, train/JPEGImages/<video>/<frame>.jpg, valid.json, valid/JPEGImages/...
+num_classes = 40                # as many as the annotation files have categories
+scale = (384, 216)              # longest and shortest side of the network input
+
+model = dict(
+    # torchvision's weights: RGB, mean and deviation of ImageNet
+    data_preprocessor=dict(_delete_=True, type='ClipPreprocessor'),
+    # The running statistics of ImageNet stay: a batch is too small for better ones.
+    backbone=dict(depth=18, frozen_stages=1, norm_eval=True, style='pytorch'),
+    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64),
+    bbox_head=dict(num_classes=num_classes, in_channels=64, feat_channels=64, num_groups=16,
+                   # half of the sizes that a network of 640x360 divides by
+                   regress_ranges=[(-1, 32), (32, 64), (64, 128), (128, 256), (256, 1e8)], mask_channels=128,
+                   track_channels=256))
+
+test_pipeline = [dict(type='ClipResize', scale=scale, rule='mmcv')]
+train_dataloader = dict(
+    batch_size=4,
+    dataset=dict(type='VISDataset', data_root=data_root, box_mode='inclusive',
+                 clip=dict(type='KeyReferencePairs', reference='same_video'),
+                 pipeline=[dict(type='ClipResize', scale=scale, rule='mmcv'), dict(type='ClipFlip', prob=0.5),
+                           dict(type='ClipClampBoxes')]))
+val_dataloader = dict(
+    dataset=dict(type='VISDataset', data_root=data_root, box_mode='inclusive', pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+train_cfg = dict(max_epochs=20)
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-4, weight_decay=0.05),
+                     clip_grad=dict(max_norm=10, norm_type=2))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=20, milestones=[14, 18], gamma=0.1),
+]

@@ -1,0 +1,58 @@
+"""COCO images as videos of one frame: for pre-training on images, and as pseudo-clips beside real ones."""
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
+
+import numpy as np
+
+from mmvis.registry import DATASETS
+
+from .categories import match_published
+from .coco_categories import COCO, find_category_map
+from .vis_dataset import VISDataset
+
+
+@DATASETS.register_module()
+class COCOClipsDataset(VISDataset):
+    """COCO 2017 instances; every image is a video of one frame, its id the video's.
+
+    Training items are images with an object that is not a crowd. A pipeline that begins with ``ClipRepeat`` makes
+    pseudo-clips of them.
+
+    Args:
+        target: 'ytvis2019', 'ytvis2021' or 'ovis': classes and category ids are those of that set, and only the
+            categories with a counterpart are read (no side file is needed). ``None``: COCO's own 80 classes.
+        category_map: 'official', the published tables with their slips, or 'fixed'.
+        max_objects: leave out images with more objects (of the categories read, crowds not counted).
+        clip: as for ``VISDataset``; by default the image itself.
+        **kwargs: of ``VISDataset``.
+    """
+    TREE, NAME = 'coco', 'COCO 2017'
+
+    def __init__(self, *args: Any, target: Optional[str] = None, category_map: str = 'official',
+                 max_objects: Optional[int] = None, clip: Union[Dict, Any, None] = None, **kwargs: Any) -> None:
+        self._target, self._category_map, self._max_objects = target, category_map, max_objects
+        super().__init__(*args, clip=dict(type='SingleFrames') if clip is None else clip, **kwargs)
+
+    def _set_classes(self, classes: Optional[Sequence[str]]) -> None:
+        if classes is not None:
+            raise ValueError('COCO has its own classes, or those of `target`: leave `classes` out.')
+        table = [(category_id, name) for category_id, name in self.index.meta['categories']]
+        match_published(table, COCO, self.NAME, self.ann_file)
+        chosen: Mapping[int, str] = COCO
+        id_of: Mapping[int, int] = {category_id: category_id for category_id in COCO}
+        if self._target is not None:
+            chosen, id_of = find_category_map(self._target, self._category_map)
+        self.category_ids, self.classes = tuple(chosen), tuple(chosen.values())
+        labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
+        self._label_of = np.array([labels.get(id_of.get(category_id), -1) for category_id, _ in table], np.int64)
+
+    def _set_training_items(self) -> None:
+        super()._set_training_items()
+        if self._max_objects is None:
+            return
+        index = self.index
+        counted = (self._label_of[index.object_categories] >= 0) & ~index.object_crowd
+        total = np.concatenate([[0], np.cumsum(counted[index.entry_objects])])
+        keep = np.diff(total[index.entry_ptr])[self._items[:, 0]] <= self._max_objects    # a frame an image
+        if not keep.any():
+            raise ValueError(f'{self.ann_file}: no image has at most max_objects={self._max_objects} objects.')
+        self._items, self.landscape = self._items[keep], self.landscape[keep]

@@ -1,0 +1,4 @@
+"""Backbones that mmdet lacks."""
+from .vit import MAEViT
+
+__all__ = ['MAEViT']

@@ -1,0 +1,136 @@
+"""Targets, matching and losses of whole clips (Hwang et al., NeurIPS 2021, section 3.3)."""
+from dataclasses import dataclass
+from typing import Dict, List, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from mmvis.structures import FrameSample
+
+from ..losses import dice_loss, dice_similarity, soft_focal_loss
+
+
+@dataclass
+class ClipTargets:
+    """The objects of one clip.
+
+    Attributes:
+        labels: int64 [n].
+        masks: float32 [n, T, h4, w4] in 0 .. 1, soft at the borders; 0 in frames without the object.
+        instance_ids: int64 [n], rising.
+    """
+    labels: Tensor
+    masks: Tensor
+    instance_ids: Tensor
+
+
+def clip_targets(samples: Sequence[FrameSample], size: Tuple[int, int], stride: int = 4) -> ClipTargets:
+    """Join the objects of the T frames of a clip; one that has a pixel in no frame is left out.
+
+    Args:
+        samples: T samples with masks of the padded size.
+        size: (H, W), the padded size.
+        stride: masks are reduced bilinearly to ceil(H / stride) x ceil(W / stride).
+    """
+    frames = [sample.gt_instances for sample in samples]
+    every_id = torch.cat([frame.instance_ids for frame in frames])
+    every_label = torch.cat([frame.labels for frame in frames])
+    ids = every_id.unique()
+    masks = torch.zeros(len(ids), len(frames), *size, device=ids.device)
+    for t, frame in enumerate(frames):
+        masks[torch.searchsorted(ids, frame.instance_ids), t] = frame.masks.float()
+    keep = masks.flatten(1).any(1)
+    ids, masks = ids[keep], masks[keep]
+    labels = every_label[(every_id == ids[:, None]).int().argmax(1)] if len(ids) else every_label[:0]
+    reduced = tuple(-(-side // stride) for side in size)
+    if len(ids):
+        masks = F.interpolate(masks, reduced, mode='bilinear', align_corners=False)
+    return ClipTargets(labels, masks.new_zeros(0, len(frames), *reduced) if not len(ids) else masks, ids)
+
+
+class ClipCriterion:
+    """Matching of queries with the objects of a clip, layer by layer, and the losses.
+
+    Args:
+        num_classes: K; class K is "no object".
+        class_weight, mask_weight, dice_weight: of the losses; ``dice_weight`` also of the matching.
+        no_object_weight: weight of "no object" in the cross-entropy.
+    """
+
+    def __init__(self, num_classes: int, class_weight: float = 1., mask_weight: float = 3., dice_weight: float = 3.,
+                 no_object_weight: float = 0.1) -> None:
+        self.num_classes = num_classes
+        self.weights = dict(loss_ce=class_weight, loss_mask=mask_weight, loss_dice=dice_weight)
+        self.no_object_weight = no_object_weight
+
+    def __call__(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> Dict[str, Tensor]:
+        """Weighted losses of all decoder layers: ``loss_ce``, ``loss_mask``, ``loss_dice`` of the last one, with the
+        suffix ``_0``, ``_1``, ... of those before; ``class_error`` (percent, last layer) and ``cardinality_error*``
+        (objects too many or too few a clip) are for the eye.
+
+        Args:
+            logits: float [L, B, Q, K + 1].
+            masks: float [L, B, Q, T, h8, w8], logits.
+            targets: B clips.
+        """
+        with torch.autocast(logits.device.type, enabled=False):      # sums over whole tubes need float32
+            return self._all_layers(logits.float(), masks.float(), targets)
+
+    def _all_layers(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> Dict[str, Tensor]:
+        num = torch.as_tensor(float(sum(len(x.labels) for x in targets)), device=logits.device)
+        all_reduce(num, 'mean')
+        num = num.clamp(min=1)
+        losses = {}
+        for layer in reversed(range(len(logits))):
+            is_last = layer == len(logits) - 1
+            suffix = '' if is_last else f'_{layer}'
+            found = self._layer(logits[layer], masks[layer], targets, num)
+            if not is_last:
+                found.pop('class_error')
+            losses.update({name + suffix: value * self.weights.get(name, 1) for name, value in found.items()})
+        return losses
+
+    @torch.no_grad()
+    def match(self, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Tuple[Tensor, Tensor]:
+        """Queries (rising) and the objects they are matched with, int64 [n] each, in one clip.
+
+        The assignment maximises dice_weight * dice + probability of the class.
+
+        Args:
+            logits: [Q, K + 1]; masks: [Q, T, h8, w8], logits.
+        """
+        if not len(targets.labels):
+            return targets.labels, targets.labels
+        dice = dice_similarity(self._upsample(masks, targets).flatten(1), targets.masks.flatten(1))
+        profit = self.weights['loss_dice'] * dice + logits.softmax(-1)[:, targets.labels]
+        rows, columns = linear_sum_assignment(profit.cpu().numpy(), maximize=True)
+        return tuple(torch.as_tensor(x, device=logits.device) for x in (rows, columns))
+
+    def _layer(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets], num: Tensor) -> Dict[str, Tensor]:
+        """Losses of one decoder layer, not weighted."""
+        matches = [self.match(*x) for x in zip(logits, masks, targets)]
+        classes = torch.full(logits.shape[:2], self.num_classes, device=logits.device)
+        for row, target, (queries, objects) in zip(classes, targets, matches):
+            row[queries] = target.labels[objects]
+        weight = logits.new_ones(self.num_classes + 1)
+        weight[-1] = self.no_object_weight
+        matched = classes < self.num_classes
+        counts = torch.tensor([len(x.labels) for x in targets], device=logits.device)
+        found = (logits.argmax(-1) < self.num_classes).sum(1)
+        pairs = [(self._upsample(mask[queries], target).flatten(1), target.masks[objects].flatten(1))
+                 for mask, target, (queries, objects) in zip(masks, targets, matches) if len(queries)]
+        focal = sum((soft_focal_loss(*pair).sum() for pair in pairs), masks.sum() * 0)
+        dice = sum((dice_loss(*pair).sum() for pair in pairs), masks.sum() * 0)
+        right = (logits.argmax(-1) == classes)[matched].float()
+        return dict(loss_ce=F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weight),
+                    loss_mask=focal / num, loss_dice=dice / num,
+                    class_error=100 - 100 * right.sum() / max(len(right), 1),
+                    cardinality_error=(found - counts).abs().float().mean())
+
+    @staticmethod
+    def _upsample(masks: Tensor, targets: ClipTargets) -> Tensor:
+        """Logits [q, T, h8, w8] at the size of the targets."""
+        return F.interpolate(masks, targets.masks.shape[-2:], mode='bilinear', align_corners=False)

@@ -1,0 +1,50 @@
+"""The terms of InstanceFormer's training loss, each over a batch of clips."""
+from typing import List, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import box_convert, generalized_box_iou, sigmoid_focal_loss
+
+from .matching import ClipTargets, Match
+
+
+def class_loss(logits: Tensor, matches: Sequence[Match], targets: Sequence[ClipTargets]) -> Tensor:
+    """Focal loss of one layer and frame, summed over slots and classes; logits [B, Q, C]."""
+    wanted = torch.zeros_like(logits)
+    for row, (slots, objects), target in zip(wanted, matches, targets):
+        row[slots, target.classes[objects]] = 1.
+    return sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2., reduction='sum')
+
+
+def box_losses(boxes: Tensor, wanted: Tensor) -> List[Tensor]:
+    """L1 and 1 - GIoU, each summed over the objects; cx cy w h [N, 4]."""
+    overlap = generalized_box_iou(box_convert(boxes, 'cxcywh', 'xyxy'), box_convert(wanted, 'cxcywh', 'xyxy'))
+    return [(boxes - wanted).abs().sum(), (1 - overlap.diagonal()).sum()]
+
+
+def mask_losses(logits: Tensor, wanted: Tensor) -> List[Tensor]:
+    """Focal loss (mean over the pixels) and dice loss, each summed over the objects; [N, h, w] both."""
+    logits, wanted = logits.flatten(1), wanted.flatten(1).to(logits)
+    focal = sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2.).mean(1).sum()
+    probabilities = logits.sigmoid()
+    inner = (probabilities * wanted).sum(1)
+    dice = 1 - (2 * inner + 1) / (probabilities.sum(1) + wanted.sum(1) + 1)
+    return [focal, dice.sum()]
+
+
+def contrastive_loss(features: Tensor, labels: Tensor, temperature: float = 0.07) -> Tensor:
+    """Supervised contrastive loss of one clip (Khosla et al., NeurIPS 2020, L_out): slots stay alike over the frames.
+
+    Args:
+        features: [R, d] of the tokens of all frames, before normalisation.
+        labels: [R]; vectors of one label attract each other. A vector that is alone with its label has no part.
+    """
+    features = F.normalize(features, dim=-1)
+    similarity = features @ features.T / temperature
+    itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
+    log_prob = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
+    positive = (labels[:, None] == labels) & ~itself
+    counts = positive.sum(1)
+    mean = (log_prob * positive).sum(1) / counts.clamp(min=1)
+    return -mean.sum() / (counts > 0).sum().clamp(min=1)

@@ -1,0 +1,90 @@
+"""SipMask-VIS: a one-stage detector with a mask basis and an identity embedding (Cao et al., ECCV 2020).
+
+arXiv 2007.14772.
+
+Numbers follow the official code (github.com/JialeCao001/SipMask, folder SipMask-VIS); so do the keys of the state dict.
+"""
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from mmvis.registry import MODELS
+from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
+
+from ..base import VISModel
+from ..builder import build_part
+from ..layers.stages import stage
+from ..trackers import OnlineState, visible
+
+
+@MODELS.register_module()
+class SipMaskVIS(VISModel):
+    """Dense detector with online association. Every part is a module or the config of one.
+
+    Args:
+        backbone, neck: image [B, 3, H, W] to a feature pyramid, finest level first.
+        bbox_head: has ``loss``, ``detect``, ``masks`` and ``encode`` as SipMaskHead has them.
+        tracker: association rule.
+        test_cfg: of the head.
+    """
+
+    def __init__(self, backbone: Any, neck: Any, bbox_head: Any, tracker: Any = dict(type='AssociationTracker'),
+                 test_cfg: Optional[dict] = None, data_preprocessor: Any = dict(type='ClipPreprocessor'),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
+        self.backbone = build_part(backbone)
+        self.neck = build_part(neck)
+        self.bbox_head = build_part(bbox_head, test_cfg=test_cfg)
+        self.tracker = build_part(tracker)
+
+    def extract_features(self, images: Tensor) -> Tuple[Tensor, ...]:
+        """Pyramid of images [B, 3, H, W]: a tuple of [B, C, H / stride, W / stride], finest first."""
+        return self.neck(self.backbone(images))
+
+    def loss(self, clips: Tensor, samples: List[List[FrameSample]]) -> Dict[str, Tensor]:
+        """Losses of pairs of frames: the key frame is detected, the other one is the memory it is matched with.
+
+        Args:
+            clips: float32 [B, 2, 3, H, W], key and reference frame.
+            samples: B pairs [key, reference].
+
+        Returns:
+            The losses of the head, and match_acc in percent.
+        """
+        if clips.shape[1] != 2:
+            raise ValueError(f'{type(self).__name__} trains on pairs of frames (key, reference), not on '
+                             f'{clips.shape[1]}.')
+        num = len(clips)
+        features = self.extract_features(clips.transpose(0, 1).flatten(0, 1))
+        key, reference = ([x[part] for x in features] for part in (slice(0, num), slice(num, None)))
+        return self.bbox_head.loss(key, reference, samples)
+
+    def start(self, video: VideoInfo) -> OnlineState:
+        """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
+        return OnlineState(video)
+
+    @torch.no_grad()
+    def step(self, state: OnlineState, frames: Tensor) -> List[FrameInstances]:
+        """Detect, associate and segment float32 [T, 3, H, W]: T results, each final at once."""
+        video = state.video
+        with stage('network'):
+            detections, basis = self.bbox_head.detect(self.extract_features(frames), video)
+        results = []
+        for t, found in enumerate(detections):
+            with stage('association'):
+                boxes, scores, labels = found.boxes.cpu(), found.scores.cpu(), found.labels.cpu()
+                ids = self.tracker.update(state.memory, boxes, scores, labels, found.embeddings)
+                rows = visible(ids)
+                kept = torch.from_numpy(rows).to(found.boxes.device)
+            with stage('masks'):
+                in_network = found.boxes[kept] * video.scale_factor
+                probabilities = self.bbox_head.masks(basis[t], found.coefficients[kept], in_network)
+            with stage('encode'):
+                rles = self.bbox_head.encode(probabilities, video)
+            results.append(state.emit(ids[rows], labels.numpy()[rows], scores.numpy()[rows], boxes.numpy()[rows], rles))
+        return results
+
+    def finish(self, state: OnlineState) -> Tuple[List[FrameInstances], List[TrackScore]]:
+        """Nothing is outstanding; mean score and majority class of every track, in order of first appearance."""
+        return [], state.summary.verdicts()

@@ -1,0 +1,209 @@
+"""tools/download_checkpoint.py against a server on this machine, and against its own table."""
+import collections
+import contextlib
+import errno
+import functools
+import hashlib
+import importlib.util
+import re
+import shutil
+import sys
+import threading
+import types
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTENT = b'PK\x03\x04' + bytes(range(256)) * 20000  # 5 MB
+PAGE = b'<!DOCTYPE html><html>Too many users have viewed or downloaded this file recently.</html>'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('download_checkpoint', ROOT / 'tools/download_checkpoint.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Gives ``server.content``; ``server.breaks`` lists after how many bytes its answers break off."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        start = int(re.match(r'bytes=(\d+)-', self.headers.get('Range') or 'bytes=0-').group(1))
+        server.starts.append(start)
+        if self.path == '/gone.pth':
+            return self.send_error(404)
+        if start and start >= len(server.content):
+            return self.send_error(416)
+        start = start if server.ranges else 0
+        self.send_response(206 if start else 200)
+        self.send_header('Content-Length', str(len(server.content) - start))
+        self.end_headers()
+        end = server.breaks.pop(0) if server.breaks else len(server.content)
+        with contextlib.suppress(OSError):
+            self.wfile.write(server.content[start:end])
+
+
+@pytest.fixture
+def server():
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    server.content, server.breaks, server.starts, server.ranges = CONTENT, [], [], True
+    server.url = f'http://127.0.0.1:{server.server_port}/x.pth'
+    threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=0.02), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def entry(url, **known):
+    return dict(file='x.pth', system='S', what='a test', page='http://page', url=url, **known)
+
+
+def test_a_file_is_fetched_and_checked_and_stays(tool, server, tmp_path):
+    known = entry(server.url, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest()[:8],
+                  md5=hashlib.md5(CONTENT).hexdigest()[:6])
+    target = tool.download(known, tmp_path / 'models')
+    assert target.read_bytes() == CONTENT and [file.name for file in target.parent.iterdir()] == ['x.pth']
+    assert tool.download(known, tmp_path / 'models') == target
+    assert server.starts == [0]
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(tool, server, tmp_path):
+    server.breaks = [1_000_000, 3_000_000]
+    assert tool.download(entry(server.url), tmp_path).read_bytes() == CONTENT
+    assert server.starts == [0, 1_000_000, 3_000_000]
+
+
+def test_a_stopped_download_goes_on_or_starts_again(tool, server, tmp_path):
+    (tmp_path / 'x.pth.part').write_bytes(CONTENT[:2_000_000])
+    assert tool.download(entry(server.url), tmp_path).read_bytes() == CONTENT
+    assert server.starts == [2_000_000]
+    server.ranges = False  # a server that gives whole files only
+    (tmp_path / 'x.pth').rename(tmp_path / 'x.pth.part')
+    (tmp_path / 'x.pth.part').write_bytes(b'something else')
+    assert tool.download(entry(server.url), tmp_path).read_bytes() == CONTENT
+    (tmp_path / 'x.pth').rename(tmp_path / 'x.pth.part')  # whole, stopped before it got its name
+    assert tool.download(entry(server.url), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_server_that_gives_nothing_more_ends_it(tool, server, tmp_path):
+    server.breaks = [1000] * 50
+    with pytest.raises(OSError, match=r'x\.pth could not be fetched: the connection breaks after 1000 of .* By hand'):
+        tool.download(entry(server.url), tmp_path)
+    assert not (tmp_path / 'x.pth').exists() and (tmp_path / 'x.pth.part').stat().st_size == 1000
+
+
+@pytest.mark.parametrize('content, known, sentence', [
+    (PAGE, {}, 'A web page came instead of x.pth'),
+    (b'{"error": 1}', {}, 'is no checkpoint of PyTorch'),
+    (CONTENT, dict(size=7), 'has 5120004 bytes instead of 7'),
+    (CONTENT, dict(sha256='00000000'), 'has the sha256 .* instead of 00000000'),
+    (CONTENT, dict(md5='000000'), 'has the md5 .* instead of 000000')])
+def test_what_is_not_the_file_is_thrown_away(tool, server, tmp_path, content, known, sentence):
+    server.content = content
+    with pytest.raises(ValueError, match=f'{sentence}.* By hand: {server.url}, to be put at .*x.pth'):
+        tool.download(entry(server.url, **known), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refusals_are_told(tool, server, tmp_path, monkeypatch):
+    with pytest.raises(OSError, match='the server answers 404 Not Found. By hand'):
+        tool.download(entry(server.url.replace('x.pth', 'gone.pth')), tmp_path)
+    with pytest.raises(OSError, match='the network refuses .*[Rr]efused.* By hand'):
+        tool.download(entry('http://127.0.0.1:9/x.pth'), tmp_path)
+    with pytest.raises(ValueError, match=r'x.pth has no address .* \(a test; http://page\)'):
+        tool.download(entry(None), tmp_path)
+    usage = collections.namedtuple('usage', 'total used free')(9e9, 9e9, 1e6)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    with pytest.raises(OSError, match='has 1 MB left and 5 MB are to come'):
+        tool.download(entry(server.url), tmp_path)
+
+
+def refuse(error, **arguments):
+    raise error
+
+
+def drive(monkeypatch, **functions):
+    monkeypatch.setitem(sys.modules, 'gdown', types.SimpleNamespace(**functions))
+
+
+def test_google_drive_goes_through_gdown(tool, tmp_path, monkeypatch):
+    url = 'https://drive.google.com/file/d/abc'
+    calls = []
+
+    def give(id, output, resume):
+        calls.append(id)
+        Path(output).write_bytes(content)
+        return output
+
+    drive(monkeypatch, download=give)
+    content = PAGE
+    with pytest.raises(ValueError, match='A web page came'):
+        tool.download(entry(url), tmp_path)
+    content = CONTENT
+    assert tool.download(entry(url), tmp_path).read_bytes() == CONTENT and calls == ['abc', 'abc']
+
+    for error, sentence in [
+            (RuntimeError('Cannot retrieve the public link.\nToo many accesses.'),
+             r'Google Drive does not give it: Cannot retrieve the public link\. Too many accesses\. By hand'),
+            (ConnectionError('HTTPSConnectionPool(host=...'), r'the network refuses \(ConnectionError\)\. By hand'),
+            (OSError(errno.ENOSPC, 'No space left on device'), r'No space left on device\. By hand')]:
+        drive(monkeypatch, download=functools.partial(refuse, error))
+        with pytest.raises(OSError, match=sentence):
+            tool.download(entry(url), tmp_path / 'other')
+    monkeypatch.setitem(sys.modules, 'gdown', None)
+    with pytest.raises(OSError, match=r'gdown is not installed \(pip install gdown\)\. By hand: ' + url):
+        tool.download(entry(url), tmp_path / 'other')
+
+
+def test_a_folder_of_google_drive(tool, tmp_path, monkeypatch):
+    def give(url, output):
+        Path(output).mkdir()
+        (Path(output) / 'a.pth').write_bytes(CONTENT)
+        return [f'{output}/a.pth']
+
+    drive(monkeypatch, download_folder=give)
+    folder = tool.download(dict(entry('https://drive.google.com/drive/folders/abc'), file='zoo'), tmp_path)
+    assert (folder / 'a.pth').is_file()
+
+
+def test_names(tool):
+    assert tool.find('iai_condinst_r50') is not None
+    assert tool.find('models/iai_condinst_r50.pth') == tool.find('iai_condinst_r50')
+    with pytest.raises(ValueError, match="no checkpoint 'iai_condinst_r5'; did you mean iai_condinst_r50"):
+        tool.find('iai_condinst_r5')
+    with pytest.raises(ValueError, match='--list shows the names'):
+        tool.find('???')
+
+
+def test_the_table_is_sound_and_the_page_shows_it(tool):
+    table = tool.read_table()
+    for names in ([row['file'] for row in table], [row['url'] for row in table if row['url']]):
+        assert len(names) == len(set(names))
+    for row in table:
+        assert set(row) - {'size', 'sha256', 'md5'} == {'file', 'system', 'what', 'url', 'page'}
+        assert row['file'].endswith('.pth') == ('/folders/' not in (row['url'] or ''))
+        assert all(re.fullmatch('[0-9a-f]{6,64}', row[kind]) for kind in ('sha256', 'md5') if kind in row)
+    assert tool.markdown() in (ROOT / 'models/README.md').read_text(encoding='utf-8')
+
+
+def test_configs_start_from_files_of_the_table(tool):
+    starts = {match for file in (ROOT / 'configs').rglob('*.py')
+              for match in re.findall(r"'models/([^']+)'", file.read_text(encoding='utf-8'))}
+    assert starts and starts <= {entry['file'] for entry in tool.read_table()}
+
+
+def test_the_scripts_name_files_of_the_table_and_configs(tool):
+    for script in ('run_r50.sh', 'run_r101.sh'):
+        text = (ROOT / script).read_text()
+        assert tool.find(*re.findall(r'^WEIGHTS=(\w+)$', text, re.M))
+        assert (ROOT / re.search('^CONFIG=(.*)$', text, re.M).group(1)).is_file()
+    for file in re.findall(r'(?:configs|models)/[\w/]+\.\w+', (ROOT / 'tools/run_iai.sh').read_text()):
+        assert (ROOT / file).is_file(), file

@@ -1,0 +1,52 @@
+"""What the slots look at: recorded, kept in files, drawn."""
+import numpy as np
+import pytest
+import torch
+
+from helpers.tiny_instanceformer import tiny_frames, tiny_model, tiny_video
+from mmvis.visualization.analysis import (AnalysisRecorder, VideoAnalysis, analysis_file, draw_locations,
+                                          embed_in_plane, plot_embeddings)
+
+
+def test_the_recorder_keeps_every_frame_of_every_track(tmp_path):
+    torch.set_num_threads(1)
+    model = tiny_model()
+    model.recorder = AnalysisRecorder(tmp_path / 'analysis')
+    state, frames = model.start(tiny_video(4)), tiny_frames(4)
+    results = [frame for image in frames for frame in model.step(state, image[None])]
+    model.finish(state)
+    analysis = VideoAnalysis.load(analysis_file(tmp_path / 'analysis', 3))
+    num = len(results[0])
+    assert analysis.video_id == 3 and analysis.features.shape == (4, num, 32)
+    assert analysis.locations.shape == (4, num, 4, 3, 2, 2) and analysis.references.shape == (4, num, 2)
+    start = model.begin(1).reference[0, state.slots]
+    np.testing.assert_allclose(analysis.references[0], start.detach().numpy(), rtol=1e-5)
+    assert not list((tmp_path / 'analysis').glob('*.tmp')) and not model.recorder.frames
+
+
+def test_other_files_are_refused_in_a_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match='--analysis'):
+        VideoAnalysis.load(tmp_path / 'none.npz')
+    np.savez(tmp_path / 'other.npz', x=np.zeros(3))
+    with pytest.raises(ValueError, match='is not a file of'):
+        VideoAnalysis.load(tmp_path / 'other.npz')
+
+
+def test_dots_stand_where_the_points_are():
+    image = np.zeros((60, 100, 3), np.uint8)
+    drawn = draw_locations(image, [np.array([[.5, .5]]), np.array([[2., -1.]])], radius=2)
+    assert drawn[30, 50].any() and drawn[0, 99].any() and not drawn[50, 10].any() and not image.any()
+    assert tuple(drawn[30, 50]) != tuple(drawn[0, 99])
+
+
+def test_tight_clusters_stay_apart_in_the_plane(tmp_path):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(1, 3, 16)) * 5 + rng.normal(size=(12, 3, 16)) * 0.1
+    plane = embed_in_plane(features.reshape(36, 16)).reshape(12, 3, 2)
+    centres = plane.mean(0)
+    spread = np.linalg.norm(plane - centres, axis=-1).max()
+    assert np.linalg.norm(centres[0] - centres[1]) > spread
+    plot_embeddings({'a': features, 'b': features[:4]}, tmp_path / 'tsne.png')
+    assert (tmp_path / 'tsne.png').stat().st_size > 1000
+    with pytest.raises(ValueError, match='three'):
+        embed_in_plane(features[0, :2])

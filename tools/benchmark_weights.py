@@ -1,0 +1,98 @@
+"""Random weights that see ten objects a frame, so that a benchmark without a checkpoint does the work of a real video."""
+from typing import Callable, Dict
+
+import torch
+from torch import nn
+
+from mmvis.models import CondInstIAI, IFC, MaskTrackRCNN, MemCNP, SipMaskVIS, VISModel
+
+
+def masktrack_rcnn(model: MaskTrackRCNN) -> None:
+    """Every proposal has one class over the score threshold, so the 10 best of those that survive suppression are kept;
+    embeddings say nothing, so boxes and classes decide on identities."""
+    model.bbox_head.fc_cls.bias[1] = 3.
+    for parameter in model.track_head.fcs[-1].parameters():
+        parameter.zero_()
+
+
+def condinst_iai(model: CondInstIAI) -> None:
+    """One class and ten identities are probable everywhere on the finest level, boxes are sixteen strides wide and
+    masks fill them, so the 10 best boxes that survive suppression are kept and named as the objects of the first frame.
+    """
+    for conv in model.neck.fpn_convs[1:]:      # coarser levels see nothing: their objects would hide the others
+        for parameter in conv.parameters():
+            parameter.zero_()
+    head = model.bbox_head
+    head.conv_cls.bias[0] = -6.
+    head.conv_cls.weight[0].fill_(0.01)
+    head.conv_id.bias[:10] = 2.
+    head.conv_reg.bias.fill_(8.)
+    kernel = head.controller.bias
+    weights, last = kernel[:80].reshape(8, 10), kernel[144:152]
+    for axis in (0, 1):                        # logit = 2 - 2 (|dx| + |dy|), in units of eight strides
+        for sign in (0, 1):
+            row = 2 * axis + sign
+            weights[row, axis] = 2. - 4. * sign
+            kernel[80:144].reshape(8, 8)[row, row] = 1.
+            last[row] = -1.
+    kernel[168] = 2.
+    for conv in (head.conv_reg, head.controller):
+        conv.weight.mul_(0.1)
+
+
+def sipmask(model: SipMaskVIS) -> None:
+    """Every place has one class over the score threshold and a box of ten strides, so the 10 best of those that survive
+    suppression are kept; embeddings say nothing, so boxes and classes decide on identities; masks fill their boxes."""
+    head = model.bbox_head
+    head.fcos_cls.bias[0] = 3.
+    head.fcos_reg.bias.fill_(5.)
+    head.sip_cof.bias.fill_(1.)
+    for parameter in head.sipmask_track.parameters():
+        parameter.zero_()
+
+
+def memcnp(model: MemCNP) -> None:
+    """One class is probable everywhere, boxes are a seventh of the image wide and high, so the 10 best boxes that survive
+    suppression are kept; embeddings are equal, so boxes decide on identities, and masks fill their boxes."""
+    head = model.bbox_head
+    head.fcos_cls.bias[0] = 3.
+    head.fcos_reg.bias[:4] = -2.5
+    head.track_fuse.bias.fill_(0.1)
+
+
+class TenObjects(nn.Module):
+    """Class logits of which the first ten queries' become those of an object."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, queries: torch.Tensor) -> torch.Tensor:
+        logits = self.layer(queries)
+        logits[..., :10, 0] += 20.
+        logits[..., 10:, -1] += 20.
+        return logits
+
+
+def ifc(model: IFC) -> None:
+    """The first ten queries are objects; their masks fill about a tenth of a noisy image."""
+    was_training = model.training
+    features = model.eval().frame_features(torch.randn(1, 3, 180, 320))
+    queries, encoded = model.decode(features, 1)
+    maps = model.mask_head(encoded, features.lateral8, features.lateral16)[0].flatten(1)
+    share = model.mask_head.kernels(queries[-1, 0, :10]) @ maps / maps.sum(0).clamp(min=1e-6)
+    model.mask_head.kernels.layers[-1].bias -= share.quantile(0.9)      # maps are not negative
+    model.class_embed = TenObjects(model.class_embed)
+    model.train(was_training)
+
+
+SEE_TEN_OBJECTS: Dict[type, Callable] = {MaskTrackRCNN: masktrack_rcnn, CondInstIAI: condinst_iai,
+                                        SipMaskVIS: sipmask, MemCNP: memcnp, IFC: ifc}
+
+
+@torch.no_grad()
+def see_ten_objects(model: VISModel) -> None:
+    """Change the weights of a model of one of ``SEE_TEN_OBJECTS``; of another they stay as they are."""
+    change = SEE_TEN_OBJECTS.get(type(model))
+    if change:
+        change(model)

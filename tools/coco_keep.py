@@ -1,0 +1,42 @@
+"""What tools/coco_keep_for_*.py share."""
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Collection, Dict
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
+
+import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+from mmvis.cli import ToolParser  # noqa: E402
+from mmvis.datasets import find_tree  # noqa: E402
+from mmvis.datasets.coco_categories import find_category_map  # noqa: E402
+
+
+def keep_categories(content: Dict[str, Any], category_ids: Collection[int]) -> Dict[str, Any]:
+    """The annotations of some categories and the images that still have one; the category table stays whole."""
+    annotations = [x for x in content['annotations'] if x['category_id'] in category_ids]
+    image_ids = {x['image_id'] for x in annotations}
+    images = [x for x in content['images'] if x['id'] in image_ids]
+    return {**content, 'images': images, 'annotations': annotations}
+
+
+def keep_command(target: str, default_out: str) -> None:
+    """The command for one video set: its arguments, and the file it writes."""
+    parser = ToolParser(description=f'Keep of a COCO annotation file what has a counterpart in {target}.',
+                        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('annotations', nargs='?', help='default: train2017 of the COCO tree that data/README.md shows')
+    parser.add_argument('--out', default=default_out, metavar='FILE', help='file to write')
+    args = parser.parse_args()
+    source = Path(args.annotations or find_tree('coco', 'train', 'data').ann_file)
+    try:
+        content = json.loads(source.read_text())
+        kept = keep_categories(content, find_category_map(target, 'official')[1])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f'{source} is not a COCO annotation file ({error!r}).') from error
+    out = Path(args.out)
+    partial = out.with_name(f'{out.name}.tmp')
+    partial.write_text(json.dumps(kept))
+    partial.replace(out)
+    print(f'{out}: {len(kept["annotations"])} of {len(content["annotations"])} objects in {len(kept["images"])} of '
+          f'{len(content["images"])} images')

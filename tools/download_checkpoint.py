@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Fetch a published checkpoint into models/.
+
+    python tools/download_checkpoint.py --list
+    python tools/download_checkpoint.py iai_condinst_r50
+
+The table is models/checkpoints.json, shown in models/README.md. What lies on Google Drive is fetched with gdown (`pip install
+gdown`). A download that was stopped goes on; a file gets its name when it is whole and is what it should be.
+"""
+import argparse
+import difflib
+import hashlib
+import json
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
+
+from mmvis.cli import ToolParser, run_tool  # noqa: E402
+
+TABLE = ROOT / 'models' / 'checkpoints.json'
+DRIVE = 'https://drive.google.com/'
+#: A file of torch.save is a zip, or, of old versions, a pickle.
+FILE_STARTS = b'PK\x03\x04', b'\x80'
+Entry = Dict[str, Any]
+
+
+def read_table() -> List[Entry]:
+    """The published checkpoints.
+
+    Each has ``file`` (its name in models/; without a suffix it is a folder), ``system``, ``what``, ``page`` (where its
+    authors speak of it), ``url`` (None: it cannot be fetched, ``what`` says why), and as far as they are known ``size`` in
+    bytes and the beginning of ``sha256`` or ``md5``.
+    """
+    return json.loads(TABLE.read_text(encoding='utf-8'))
+
+
+def name_of(entry: Entry) -> str:
+    return entry['file'].removesuffix('.pth')
+
+
+def find(name: str) -> Entry:
+    """The entry of a name, with or without .pth."""
+    table = {name_of(entry): entry for entry in read_table()}
+    wanted = Path(name).name.removesuffix('.pth')
+    if wanted not in table:
+        close = difflib.get_close_matches(wanted, table, n=3)
+        raise ValueError(f'There is no checkpoint {name!r}' + (f'; did you mean {" or ".join(close)}?' if close else
+                                                               '; --list shows the names.'))
+    return table[wanted]
+
+
+def markdown() -> str:
+    """The table of models/README.md."""
+    lines = ['| name | system | what it is | size in bytes, checksum | where |', '|---|---|---|---|---|']
+    for entry in read_table():
+        known = [f'{entry["size"]:,}'] if 'size' in entry else []
+        known += [f'{kind} {entry[kind]}...' for kind in ('sha256', 'md5') if kind in entry]
+        where = f'[page]({entry["page"]})' + (f', [file]({entry["url"]})' if entry['url'] else '')
+        lines.append(f'| `{name_of(entry)}` | {entry["system"]} | {entry["what"]} | {", ".join(known)} | {where} |')
+    return '\n'.join(lines) + '\n'
+
+
+def download(entry: Entry, folder: Path) -> Path:
+    """Fetch one entry of the table into ``folder``; what is there already stays.
+
+    Raises:
+        OSError: the network or the disk refuses.
+        ValueError: what came is not the file.
+    """
+    target = folder / entry['file']
+    by_hand = f'By hand: {entry["url"]}, to be put at {target}.'
+    if target.exists():
+        print(f'{target} is there already.')
+        return target
+    if entry['url'] is None:
+        raise ValueError(f'{entry["file"]} has no address that it could be fetched from ({entry["what"]}; '
+                         f'{entry["page"]}).')
+    folder.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'{target.name}.part')
+    try:
+        fetch = fetch_from_drive if entry['url'].startswith(DRIVE) else fetch_by_http
+        fetch(entry['url'], part if target.suffix else target)
+    except (OSError, HTTPException) as error:  # urllib and gdown raise these two kinds
+        raise OSError(f'{entry["file"]} could not be fetched: {error}. {by_hand}') from error
+    if target.suffix:
+        try:
+            verify(part, entry)
+        except ValueError as error:
+            part.unlink()
+            raise ValueError(f'{error} {by_hand}') from None
+        part.replace(target)
+    print(f'Fetched {target}.')
+    return target
+
+
+def fetch_by_http(url: str, part: Path) -> None:
+    """Fetch a file, or what is missing of it. A connection that breaks is taken up again as long as something comes."""
+    while True:
+        have = size_of(part)
+        headers = {'User-Agent': 'mmvis', **({'Range': f'bytes={have}-'} if have else {})}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
+                if answer.status != 206:
+                    have = 0
+                length = answer.headers.get('Content-Length')
+                total = None if length is None else have + int(length)
+                copy(answer, part, have, total)
+        except urllib.error.HTTPError as error:
+            if error.code != 416 or not have:  # 416: there is nothing behind what we have
+                raise OSError(f'the server answers {error.code} {error.reason}') from error
+            part.unlink()
+            continue
+        except urllib.error.URLError as error:
+            raise OSError(f'the network refuses ({error.reason})') from error
+        except (ConnectionError, TimeoutError, HTTPException):
+            if size_of(part) <= have:
+                raise
+            continue
+        if total is None or size_of(part) >= total:
+            return
+        if size_of(part) <= have:
+            raise ConnectionError(f'the connection breaks after {have} of {total} bytes')
+
+
+def size_of(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def copy(answer, part: Path, have: int, total: Optional[int]) -> None:
+    """Append an answer to the ``have`` bytes that are there."""
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - have > free:
+        raise OSError(f'the disk of {part.parent} has {free / 1e6:.0f} MB left and {(total - have) / 1e6:.0f} MB are '
+                      'to come')
+    with open(part, 'ab' if have else 'wb') as file, tqdm(
+            total=total, initial=have, unit='B', unit_scale=True, desc=part.stem, disable=None) as bar:
+        while block := answer.read(1 << 20):
+            file.write(block)
+            bar.update(len(block))
+
+
+def fetch_from_drive(url: str, path: Path) -> None:
+    """Fetch a file, or a folder with all its files, from Google Drive."""
+    try:
+        import gdown
+    except ImportError:
+        raise OSError('it lies on Google Drive and gdown is not installed (pip install gdown)') from None
+    try:
+        if '/folders/' in url:
+            done = gdown.download_folder(url=url, output=str(path))
+        else:
+            done = gdown.download(id=url.split('/d/')[1], output=str(path), resume=True)
+    except OSError as error:
+        # those of the requests library have no number and the addresses of half the internet in their text
+        raise error if error.errno else OSError(f'the network refuses ({type(error).__name__})') from error
+    except Exception as error:  # which ones differs from one gdown to the next
+        raise OSError('Google Drive does not give it: ' + ' '.join(str(error).split()).rstrip('.')) from error
+    if not done:
+        raise OSError('Google Drive does not give it')
+
+
+def verify(part: Path, entry: Entry) -> None:
+    """Whether a fetched file is what the table says.
+
+    Raises:
+        ValueError: it is a web page, no checkpoint, too short or too long, or has another checksum.
+    """
+    with open(part, 'rb') as file:
+        start = file.read(512)
+    if start.lstrip().lower().startswith((b'<!doctype', b'<html')):
+        raise ValueError(f'A web page came instead of {entry["file"]}: too many may have fetched it today, or it is gone.')
+    if not start.startswith(FILE_STARTS):
+        raise ValueError(f'What came as {entry["file"]} is no checkpoint of PyTorch (it begins with {start[:8]!r}).')
+    size = part.stat().st_size
+    if size != entry.get('size', size):
+        raise ValueError(f'What came as {entry["file"]} has {size} bytes instead of {entry["size"]}.')
+    for kind in ('sha256', 'md5'):
+        if kind in entry:
+            digest = hashlib.new(kind)
+            with open(part, 'rb') as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            if not digest.hexdigest().startswith(entry[kind]):
+                raise ValueError(f'What came as {entry["file"]} has the {kind} {digest.hexdigest()[:12]}... instead of '
+                                 f'{entry[kind]}...')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = ToolParser(description='Fetch a published checkpoint into models/.')
+    parser.add_argument('names', nargs='*', metavar='NAME', help='names of --list')
+    parser.add_argument('--list', action='store_true', help='show what there is')
+    parser.add_argument('--markdown', action='store_true', help='print the table of models/README.md')
+    parser.add_argument('--out', default=str(ROOT / 'models'), metavar='DIR', help='where to put it (models/)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if not (args.names or args.list or args.markdown):
+        raise ValueError('Which checkpoint? --list shows the names.')
+    if args.markdown:
+        print(markdown(), end='')
+    if args.list:
+        for entry in read_table():
+            print(f'{name_of(entry)}\n    {entry["system"]}: {entry["what"]}')
+    for entry in [find(name) for name in args.names]:
+        download(entry, Path(args.out))
+
+
+if __name__ == '__main__':
+    run_tool(main)
