@@ -14,10 +14,10 @@ scale = (384, 216)              # longest and shortest side of the network input
 
 norm_cfg = dict(type='GN', num_groups=8)
 model = dict(
-    # The running statistics of ImageNet stay: a batch is too small for better ones. Frames are small, so the memory looks
-    # at the map of stride 16, that of the third stage; the fourth is left out.
-    backbone=dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2), frozen_stages=1,
-                  norm_eval=True),
+    # The running statistics of ImageNet stay: a batch is too small for better ones. Frames are small, so the memory
+    # looks at the map of stride 16, that of the third stage; the fourth is left out.
+    backbone=dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2),
+                  frozen_stages=1, norm_eval=True),
     in_channels=256, fused_channels=512,
     lstt=dict(max_obj_num=num_slots, channels=128, feedforward=512, ffn_groups=16, id_stride=16),
     neck=dict(in_channels=[64, 128, 512], out_channels=64),
@@ -30,7 +30,8 @@ model = dict(
 test_pipeline = [dict(type='ClipResize', scale=scale, rule='mmcv')]
 train_dataloader = dict(
     batch_size=2,
-    dataset=dict(type='VISDataset', data_root=data_root, clip=dict(type='GapClips', num_frames=4, max_gap=3, repeats=10),
+    dataset=dict(type='VISDataset', data_root=data_root,
+                 clip=dict(type='GapClips', num_frames=4, max_gap=3, repeats=10),
                  pipeline=[dict(type='ClipResize', scale=scale, rule='mmcv'), dict(type='ClipFlip', prob=0.5)]))
 val_dataloader = dict(dataset=dict(type='VISDataset', data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader

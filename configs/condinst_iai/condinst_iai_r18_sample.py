@@ -1,4 +1,4 @@
-"""CondInst+IAI on the sample set: ResNet-18 without its last stage, narrow heads, 160x288 input; trains from scratch on two CPU cores."""
+"""CondInst+IAI on the sample set: three stages of ResNet-18, narrow heads; trains from scratch on two CPU cores."""
 _base_ = ['../_base_/models/condinst_iai_r50.py', '../_base_/datasets/sample.py',
           '../_base_/schedules/iai_12e.py', '../_base_/default_runtime.py']
 
@@ -6,8 +6,8 @@ norm_cfg = dict(type='GN', num_groups=8)
 model = dict(
     # From scratch, nothing is frozen; the frames of a batch are too few for batch norm statistics, groups need none.
     # Objects are some 60 pixels wide: the memory looks at a map of stride 16, which three stages give.
-    backbone=dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2), base_channels=48,
-                  stem_channels=48, frozen_stages=-1, norm_eval=False, norm_cfg=norm_cfg),
+    backbone=dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2),
+                  base_channels=48, stem_channels=48, frozen_stages=-1, norm_eval=False, norm_cfg=norm_cfg),
     in_channels=192, fused_channels=384,
     lstt=dict(max_obj_num=12, channels=128, feedforward=256, ffn_groups=8, id_stride=16),
     neck=dict(in_channels=[48, 96, 384], out_channels=64, num_outs=3),

@@ -1,4 +1,4 @@
-"""CondInst+IAI with ResNet-50 on YouTube-VIS 2019: the official config (github.com/zfonemore/IAI), under its published name."""
+"""The official config of CondInst+IAI on YouTube-VIS 2019 (github.com/zfonemore/IAI), under its published name."""
 _base_ = ['../_base_/models/condinst_iai_r50.py', '../_base_/datasets/ytvis2019.py',
           '../_base_/schedules/iai_12e.py', '../_base_/default_runtime.py']
 

@@ -213,7 +213,8 @@ class Parity:
             outputs.kernels[level][0, :, y, x] = torch.tensor(cell['kernel'])
         return outputs
 
-    def _tracked(self, state: IAIState, outputs: HeadOutputs, pad_shape: Tuple[int, int]) -> Tuple[FrameInstances, dict]:
+    def _tracked(self, state: IAIState, outputs: HeadOutputs,
+                 pad_shape: Tuple[int, int]) -> Tuple[FrameInstances, dict]:
         """One frame, and what the files say of it. The slot that several share has no mask in our result: its area is
         taken on the way."""
         model, areas = self.model, [0] * self.model.bbox_head.max_obj_num
@@ -246,8 +247,9 @@ class Parity:
         tracks = VideoResult.from_frames(state.video, frames, verdicts).tracks
         areas = [[int(decode_rle(x.masks[t]).sum()) if t in x.masks else None for t in range(len(frames))]
                  for x in tracks]
-        yield Stage((top, 'video'), dict(scores=[x.score for x in tracks], labels=[x.label for x in tracks], areas=areas,
-                                         first_segmentation=tracks[0].masks[0]), **tolerance)
+        video = dict(scores=[x.score for x in tracks], labels=[x.label for x in tracks], areas=areas,
+                     first_segmentation=tracks[0].masks[0])
+        yield Stage((top, 'video'), video, **tolerance)
 
     def free_run(self) -> Iterator[Stage]:
         """In double precision: on the flat masks of random weights the last bit of float32 would decide."""
@@ -325,7 +327,7 @@ class Parity:
 
 
 def rectangles(t: int, size: Tuple[int, int], factor: int = 1) -> np.ndarray:
-    """Slot of each pixel, uint8 [H, W], 20 for the background, of the three rectangles that move through the recipes, enlarged."""
+    """Slot of each pixel, uint8 [H, W], 20 for the background, of the three rectangles of the recipes, enlarged."""
     boxes = [(8, 40, 8 + 6 * t, 48 + 6 * t), (50, 88, 90 - 5 * t, 140 - 5 * t)] + [(10, 36, 100, 140)] * (t >= 2)
     owner = np.full(size, 20, np.uint8)
     for slot, box in enumerate(boxes):

@@ -1,8 +1,8 @@
 """The 12 epochs of CondInst+IAI (Zhu et al., Instance As Identity, ECCV 2022; its official configs).
 
-AdamW, learning rate 1e-4 and weight decay 1e-4; for every parameter with "backbone" in its name, the projector behind the
-backbone among them, a tenth of that rate and nine tenths of that decay. Divided by 10 after epochs 8 and 11; linear warm-up over 500
-iterations from a thousandth of the rate.
+AdamW, learning rate 1e-4 and weight decay 1e-4; for every parameter with "backbone" in its name, the projector behind
+the backbone among them, a tenth of that rate and nine tenths of that decay. Divided by 10 after epochs 8 and 11; linear
+warm-up over 500 iterations from a thousandth of the rate.
 """
 train_cfg = dict(type='EpochTrainLoop', max_epochs=12)
 val_cfg = dict(type='VideoValLoop')

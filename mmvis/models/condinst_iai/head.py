@@ -92,7 +92,8 @@ def dynamic_masks(mask_features: Tensor, kernels: Tensor, points: Tensor, stride
         Float32 [N, 2 h, 2 w], before the sigmoid.
     """
     with torch.autocast(mask_features.device.type, enabled=False):
-        logits = coarse_masks(full_precision(mask_features), full_precision(kernels), points, strides, image_index, mask_stride)
+        logits = coarse_masks(full_precision(mask_features), full_precision(kernels), points, strides, image_index,
+                              mask_stride)
         return aligned_bilinear(logits[:, None], 2)[:, 0] if len(logits) else logits.new_zeros(
             0, 2 * logits.shape[1], 2 * logits.shape[2])
 
@@ -153,7 +154,8 @@ class IAIHead(nn.Module):
     def init_weights(self) -> None:
         """Towers and predictors small and normal, classes and identities improbable; mask branch as PyTorch has it."""
         predictors = (self.conv_cls, self.conv_id, self.conv_reg, self.conv_centerness, self.controller)
-        for conv in (*(x.conv for tower in (self.cls_convs, self.reg_convs, self.id_convs) for x in tower), *predictors):
+        towers = (*self.cls_convs, *self.reg_convs, *self.id_convs)
+        for conv in (*(layer.conv for layer in towers), *predictors):
             nn.init.normal_(conv.weight, std=0.01)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)

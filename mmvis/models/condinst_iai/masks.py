@@ -79,7 +79,7 @@ def _spans(matrix: Tensor) -> Tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class CroppedMask:
-    """A mask that is 0 outside a rectangle: ``crop`` bool [b, a], its top left pixel (x, y), size (h, w) of the whole."""
+    """A mask that is 0 outside a rectangle: ``crop`` bool [b, a], its top left pixel (x, y); ``size`` (h, w)."""
     x: int
     y: int
     crop: np.ndarray

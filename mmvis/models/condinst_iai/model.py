@@ -48,9 +48,9 @@ class CondInstIAI(VISModel):
         neck: maps, finest first, to a pyramid.
         bbox_head: an IAIHead; lstt: an LSTT.
         in_channels: of the backbone's coarsest map; fused_channels: of what takes its place, as ``neck`` expects it.
-        memory: dict(policy, interval, max_frames, max_age), see LSTTMemory. Training always follows the official policy.
+        memory: dict(policy, interval, max_frames, max_age), see LSTTMemory. Training follows the official policy.
         shuffle_identities: in training, draw the slots of the objects at random (see ``clip_identities``).
-        test_cfg: dict(nms_pre, cls_score_thr, id_score_thr, nms_iou_thr, max_per_img) of ``detect``; ``max_per_img`` and
+        test_cfg: dict(nms_pre, cls_score_thr, id_score_thr, nms_iou_thr, max_per_img) of ``detect``; max_per_img and
             video_score_thr also of the results of a video; associate_by: 'identity', the scores of the identity branch,
             or 'overlap' of the masks instead, to see what the branch is worth; forget_after: see IdentityBook.
     """

@@ -16,7 +16,8 @@ def logit(p):
 def maps(*cells):
     """Two levels where nothing is, but for cells (level, y, x, class probability, label, identity probability, slot,
     centerness, half side of the box in pixels)."""
-    outputs = HeadOutputs([torch.full((1, 3, *size), -9.) for size in SIZES], [torch.full((1, 5, *size), -9.) for size in SIZES],
+    outputs = HeadOutputs([torch.full((1, 3, *size), -9.) for size in SIZES],
+                          [torch.full((1, 5, *size), -9.) for size in SIZES],
                           [torch.ones(1, 4, *size) for size in SIZES], [torch.zeros(1, 1, *size) for size in SIZES],
                           [torch.zeros(1, 169, *size) for size in SIZES], torch.zeros(1, 8, 8, 12))
     for number, (level, y, x, cls, label, identity, slot, centerness, half) in enumerate(cells, start=1):
@@ -33,7 +34,8 @@ def found(*cells, first=True, img_shape=(64, 96), ori_shape=(128, 192), **cfg):
 
 
 def test_boxes_are_in_original_pixels_and_clipped_to_the_image_without_its_padding():
-    out = found((0, 2, 3, .9, 1, .9, 0, .5, 10.), (1, 3, 5, .8, 0, .9, 1, .5, 30.), img_shape=(60, 90), ori_shape=(120, 180))
+    out = found((0, 2, 3, .9, 1, .9, 0, .5, 10.), (1, 3, 5, .8, 0, .9, 1, .5, 30.), img_shape=(60, 90),
+                ori_shape=(120, 180))
     assert out.points.tolist() == [[28, 20], [88, 56]] and out.strides.tolist() == [8, 16]
     torch.testing.assert_close(out.boxes, torch.tensor([[36., 20., 76., 60.], [116., 52., 180., 120.]]))
     assert out.kernels[:, 0].tolist() == [1, 2]

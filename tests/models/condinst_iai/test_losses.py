@@ -5,7 +5,7 @@ from mmengine.structures import InstanceData
 
 from mmvis.models.condinst_iai import losses
 from mmvis.models.condinst_iai.head import IAIHead, level_points
-from mmvis.models.condinst_iai.losses import (centerness_targets, clip_loss_mean, dice_loss, frame_losses)
+from mmvis.models.condinst_iai.losses import centerness_targets, clip_loss_mean, dice_loss, frame_losses
 from mmvis.models.condinst_iai.targets import frame_targets
 from mmvis.structures import FrameSample
 
@@ -17,8 +17,8 @@ NAMES = ['loss_cls', 'loss_id', 'loss_bbox', 'loss_centerness', 'loss_mask']
 def frame():
     """A tiny head, its outputs for two images of 64 x 96, and their samples: two objects and one."""
     torch.manual_seed(0)
-    head = IAIHead(num_classes=3, max_obj_num=4, in_channels=8, feat_channels=8, stacked_convs=1, mask_branch_channels=8,
-                   mask_branch_convs=1, norm_cfg=dict(type='GN', num_groups=2))
+    head = IAIHead(num_classes=3, max_obj_num=4, in_channels=8, feat_channels=8, stacked_convs=1,
+                   mask_branch_channels=8, mask_branch_convs=1, norm_cfg=dict(type='GN', num_groups=2))
     features = [torch.randn(2, 8, -(-64 // stride), -(-96 // stride)) for stride in STRIDES]
     return head, features, [sample_of([[8, 8, 40, 48], [50, 20, 90, 60]], [0, 2]), sample_of([[20, 10, 60, 50]], [1])]
 

@@ -38,8 +38,8 @@ def test_published_numbers(name):
     assert (optimizer.optimizer.type, optimizer.optimizer.lr, optimizer.optimizer.weight_decay) == ('AdamW', 1e-4, 1e-4)
     assert optimizer.clip_grad.max_norm == 0.01
     assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == (32 if num_frames == 1 else 16)
-    caffe = depth == 101
-    assert (model.backbone.style, model.data_preprocessor.bgr_to_rgb) == (('caffe', False) if caffe else ('pytorch', True))
+    style = ('caffe', False) if depth == 101 else ('pytorch', True)
+    assert (model.backbone.style, model.data_preprocessor.bgr_to_rgb) == style
     assert model.data_preprocessor.pad_size_divisor == 1
     short = 800 if dataset_type == 'COCOClipsDataset' else 360
     assert cfg.test_dataloader.dataset.pipeline == [

@@ -22,7 +22,8 @@ LENGTHS = (1, 2, 7)
 def project(tmp_path_factory):
     """Videos of 1, 2 and 7 frames, and a checkpoint."""
     folder = tmp_path_factory.mktemp('ifc')
-    ann_file = make_tiny_dataset(folder, len(LENGTHS), max(LENGTHS), size=(60, 100), split='valid', categories=CATEGORIES)
+    ann_file = make_tiny_dataset(folder, len(LENGTHS), max(LENGTHS), size=(60, 100), split='valid',
+                                 categories=CATEGORIES)
 
     def cut(data):
         for video, length in zip(data['videos'], LENGTHS):
