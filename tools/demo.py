@@ -180,7 +180,8 @@ def main() -> None:
     args = parse_args()
     config, checkpoint = choose_model(args)
     source = open_source(args.source)  # before the model: a wrong name is told at once
-    predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options)
+    predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
+                             endless=source.live)
     lag = f', {predictor.lag} frames behind' if predictor.lag else ''
     print(f'{type(predictor.model).__name__} on {predictor.device}{lag}: {source.name}', flush=True)
     # Where nothing tells the category ids, the labels stand for them.

@@ -28,13 +28,13 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=5)
+train_cfg = dict(max_epochs=4)
 optim_wrapper = dict(
     _delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-4, weight_decay=1e-4),
     paramwise_cfg=dict(custom_keys=dict(sampling_offsets=dict(lr_mult=0.1), reference_points=dict(lr_mult=0.1))),
     clip_grad=dict(max_norm=1.0, norm_type=2))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=300),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=5, milestones=[4], gamma=0.3),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=4, milestones=[3], gamma=0.3),
 ]
 auto_scale_lr = dict(base_batch_size=4)

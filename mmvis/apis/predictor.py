@@ -29,8 +29,8 @@ from .sources import Source, open_source
 class VISPredictor:
     """Detects, segments and tracks the objects of a video, frame after frame.
 
-    One predictor holds one video at a time, and nothing of a frame once its result is out: input without end runs in
-    constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the config, the data
+    One predictor holds one video at a time, and nothing of a frame once its result is out: with ``endless``, input
+    without end runs in constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the config, the data
     preprocessor, ``start``, ``step`` and ``finish`` of the model.
 
     A predictor may be used from any thread, but from one at a time. ``copy.copy(predictor)`` followed by ``reset`` is
@@ -43,6 +43,8 @@ class VISPredictor:
         precision: 'fp32', 'bf16' or 'fp16' (CUDA only).
         score_thr: instances with a lower score in a frame are left out of its result.
         cfg_options: dotted keys of the config to change.
+        endless: input without end, such as a camera: systems whose published rule remembers everything forget
+            (``VISModel.bound_memory``).
 
     Attributes:
         lag: by how many frames ``step`` is behind: the result of frame t comes when frame t + lag is given.
@@ -57,7 +59,7 @@ class VISPredictor:
 
     def __init__(self, config: Union[str, os.PathLike, Config], checkpoint: Union[str, os.PathLike],
                  device: Optional[Union[str, torch.device]] = None, precision: str = 'fp32', score_thr: float = 0.,
-                 cfg_options: Optional[Dict[str, Any]] = None) -> None:
+                 cfg_options: Optional[Dict[str, Any]] = None, endless: bool = False) -> None:
         if not isinstance(config, Config):
             config = load_config(os.fspath(config), cfg_options)
         elif cfg_options:
@@ -71,6 +73,8 @@ class VISPredictor:
             print_log(f'{len(report.missing)} tensors of the model are not in {checkpoint} and keep their initial '
                       f'values ({report.missing[0]} first): do not expect results of a trained model.',
                       logger='current', level=logging.WARNING)
+        if endless:
+            self.model.bound_memory()
         self.model.to(_find_device(device))
         optimize_for_inference(self.model, precision)
         self.pipeline = ClipCompose(dataset.get('pipeline', ()))

@@ -40,6 +40,13 @@ class VISModel(BaseModel):
     def finish(self, state: Any) -> Tuple[List[FrameInstances], List[TrackScore]]:
         """End of the video: the frames not yet returned, and the verdict on every track, in output order."""
 
+    def bound_memory(self) -> None:
+        """For streams without end: where the published rule remembers everything, use the one that forgets.
+
+        Later videos are then run by that rule; their results may differ from the published ones. A system whose memory
+        is bounded anyway has nothing to do.
+        """
+
     def forward(self, inputs: Tensor, data_samples: List[List[FrameSample]] = None, mode: str = 'loss'):
         """mmengine's entry point. Only ``mode='loss'`` leads anywhere: inference needs the state of a video."""
         if mode != 'loss':

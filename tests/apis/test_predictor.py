@@ -239,3 +239,8 @@ def test_endless_input_takes_constant_memory(data, name):
     assert count == 1101
     assert resident[1100] - resident[100] < 1000 * 0.5
     assert sizes[1100] <= sizes[100] * 1.2
+
+
+def test_endless_asks_the_model_to_forget(data):
+    assert make_predictor(data, 'MaskTrackRCNN').model.tracker.max_age is None
+    assert make_predictor(data, 'MaskTrackRCNN', endless=True).model.tracker.max_age == 300

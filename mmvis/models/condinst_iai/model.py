@@ -27,6 +27,10 @@ from .memory import LSTTMemory
 from .targets import frame_targets
 
 
+#: Frames after which, in a stream without end, the slot of an absent identity may be given away.
+STREAM_AGE = 100
+
+
 @dataclass
 class IAIState:
     """One video on its way. The memory grows as its policy says, the book with the identities (M at most)."""
@@ -119,6 +123,12 @@ class CondInstIAI(VISModel):
         return clip_loss_mean(losses)
 
     # Inference
+
+    def bound_memory(self) -> None:
+        """A bounded number of frames is remembered, and slots of identities absent for long are given away."""
+        if self.memory.get('policy', 'official') == 'official':
+            self.memory['policy'] = 'bounded'
+        self.test_cfg['forget_after'] = self.test_cfg['forget_after'] or STREAM_AGE
 
     def start(self, video: VideoInfo) -> IAIState:
         """State of a new video."""

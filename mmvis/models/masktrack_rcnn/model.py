@@ -127,6 +127,10 @@ class MaskTrackRCNN(VISModel):
 
     # Inference
 
+    def bound_memory(self) -> None:
+        """Objects unseen for long are forgotten."""
+        self.tracker.bound_memory()
+
     def start(self, video: VideoInfo) -> OnlineState:
         """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
         return OnlineState(video)

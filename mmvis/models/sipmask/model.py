@@ -60,6 +60,10 @@ class SipMaskVIS(VISModel):
         key, reference = ([x[part] for x in features] for part in (slice(0, num), slice(num, None)))
         return self.bbox_head.loss(key, reference, samples)
 
+    def bound_memory(self) -> None:
+        """Objects unseen for long are forgotten."""
+        self.tracker.bound_memory()
+
     def start(self, video: VideoInfo) -> OnlineState:
         """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
         return OnlineState(video)

@@ -45,6 +45,10 @@ class TrackMemory:
             self.embeddings = self.embeddings[rows.to(self.embeddings.device)]
 
 
+#: Frames for which an object is remembered in a stream without end.
+STREAM_AGE = 300
+
+
 @MODELS.register_module()
 class AssociationTracker:
     """Greedy online association.
@@ -61,6 +65,10 @@ class AssociationTracker:
         self.match_coeff = tuple(match_coeff)
         self.floor = floor
         self.max_age = max_age
+
+    def bound_memory(self) -> None:
+        """Forget objects unseen for long, unless ``max_age`` says for how long already."""
+        self.max_age = self.max_age or STREAM_AGE
 
     def similarity(self, embeddings: Tensor, known: Tensor) -> Tensor:
         """How alike embeddings [N, D] and those of known objects [M, D] are, [N, M]; a new object counts 0."""

@@ -152,3 +152,14 @@ def test_wrong_settings_are_named_at_once():
         tiny_model(memory=dict(policy='none'))
     with pytest.raises(ValueError, match="associate_by must be 'identity' or 'overlap', not 'iou'"):
         tiny_model(test_cfg=dict(associate_by='iou'))
+
+
+def test_for_a_stream_the_published_memory_is_bounded_and_one_that_was_chosen_stays():
+    published = tiny_model()
+    published.bound_memory()
+    state = published.start(VideoInfo('camera', (64, 96), (64, 96), 1., None))
+    assert (state.memory.policy, state.memory.max_frames, state.book.forget_after) == ('bounded', 30, 100)
+    own = tiny_model(memory=dict(policy='bounded', max_frames=4), test_cfg=dict(forget_after=7))
+    own.bound_memory()
+    state = own.start(VideoInfo('camera', (64, 96), (64, 96), 1., None))
+    assert (state.memory.policy, state.memory.max_frames, state.book.forget_after) == ('bounded', 4, 7)

@@ -69,6 +69,13 @@ def test_bounded_memory_forgets_and_never_reuses_an_id():
     assert tracker.update(memory, *frame((0, 3, .9), (1, 3, .9))).tolist() == [2, 1]
 
 
+def test_for_a_stream_the_published_rule_gets_an_age_and_a_given_age_stays():
+    published, own = AssociationTracker(), AssociationTracker(max_age=2)
+    published.bound_memory()
+    own.bound_memory()
+    assert (published.max_age, own.max_age) == (300, 2)
+
+
 def test_state_grows_with_objects_not_with_frames():
     tracker, memory, summary = AssociationTracker(), TrackMemory(), TrackSummary()
     for _ in range(300):
