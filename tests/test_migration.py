@@ -123,6 +123,6 @@ def test_command_starts(system, command, project):
         if expected.suffix == '.json':
             assert isinstance(json.loads(expected.read_text()), list)
             # the split of the authors has annotations: the table is printed
-            assert ('AP' in done.stdout) == ('--eval' in words)
+            assert ('\nAP  ' in done.stdout) == ('--eval' in words)
         if '--save_vis_path' in words:
             assert len(list((cwd / words[words.index('--save_vis_path') + 1]).rglob('*.jpg'))) == 3
