@@ -1,7 +1,7 @@
 """InstanceFormer on clips of three frames of the sample set, after instanceformer_r18_sample_pretrain.py.
 
-Features and memory tokens are carried over the frames, the reference points are not: the published rule moves them all
-towards the middle of the image, which takes longer to get used to than two epochs.
+Features and memory tokens are carried over the frames. The reference points are not: the published rule moves them all
+towards the middle of the image, which a model that was trained on single frames first has to get used to.
 """
 _base_ = './instanceformer_r18_sample_pretrain.py'
 

@@ -1,7 +1,7 @@
 """InstanceFormer on single frames of the sample set, from scratch: the first half of instanceformer_r18_sample.py.
 
-ResNet-18, narrow; three levels, 2 encoder and 3 decoder layers, 40 slots; 160x288 input. The rates are meant for 4 frames a
-step (two processes of two): many small steps, since a matching that changes all the time is what takes long to learn.
+ResNet-18, narrow; three levels, 2 encoder and 3 decoder layers, 40 slots; 160x288 input. The learning rate is meant for
+4 frames a step, in two processes.
 """
 _base_ = ['../_base_/models/instanceformer_r50.py', '../_base_/datasets/sample.py',
           '../_base_/schedules/instanceformer_16e.py', '../_base_/default_runtime.py']

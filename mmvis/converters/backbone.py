@@ -1,5 +1,5 @@
-"""ImageNet weights of a backbone alone: ResNet under torchvision's names (conv1, bn1, layer1..4, fc), Swin under those of
-github.com/microsoft/Swin-Transformer (patch_embed, layers, norm, head)."""
+"""ImageNet weights of a backbone alone: ResNet under torchvision's names (conv1, bn1, layer1..4, fc), Swin under
+those of github.com/microsoft/Swin-Transformer (patch_embed, layers, norm, head)."""
 from typing import Any, Collection, Dict, Optional, Tuple
 
 from mmdet.models.backbones.swin import swin_converter

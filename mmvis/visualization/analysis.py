@@ -57,8 +57,10 @@ class VideoAnalysis:
 
 @dataclass
 class AnalysisRecorder:
-    """Takes the slots of every frame from a model (its ``recorder``) and writes FOLDER/<video id>.npz at the end of each
-    video. All frames of a video are held until then: about 50 kB a frame with 50 tracks."""
+    """Takes the slots of every frame from a model (its ``recorder``); writes FOLDER/<video id>.npz when a video ends.
+
+    All frames of a video are held until then: about 150 kB a frame with 50 tracks.
+    """
     folder: Path
     frames: List[Tuple[np.ndarray, ...]] = field(default_factory=list)
 

@@ -1,5 +1,6 @@
 """tools/coco_keep_for_*.py as a user types them."""
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize('name, kept', [('ovis', {1, 9}), ('ytvis21', {1, 3, 9}), ('ytvis19', {1, 3, 9})])
-def test_keeps_the_categories_with_a_counterpart(name, kept, tmp_path):
+def test_keeps_the_categories_with_a_counterpart(name, kept, tmp_path, monkeypatch):
     ids = [1, 3, 9, 44]                                                # person, car, boat, bottle
     content = dict(info={}, licenses=[], categories=[dict(id=i, name=str(i)) for i in ids],
                    images=[dict(id=10 * i, file_name=f'{i}.jpg', height=4, width=4) for i in ids],
                    annotations=[dict(id=i, image_id=10 * i, category_id=i, bbox=[0, 0, 1, 1], area=1, iscrowd=0,
                                      segmentation=[[0, 0, 1, 0, 1, 1]]) for i in ids])
     (tmp_path / 'in.json').write_text(json.dumps(content))
-    subprocess.run([sys.executable, ROOT / f'tools/coco_keep_for_{name}.py', 'in.json'], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    monkeypatch.setattr(sys, 'argv', ['coco_keep', 'in.json'])
+    runpy.run_path(str(ROOT / f'tools/coco_keep_for_{name}.py'), run_name='__main__')
     out = json.loads((tmp_path / f'coco_keepfor_{name}.json').read_text())
     assert {x['category_id'] for x in out['annotations']} == kept
     assert {x['id'] for x in out['images']} == {10 * i for i in kept}

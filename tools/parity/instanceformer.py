@@ -308,7 +308,8 @@ def _result_stages(top: tuple, entry: Dict[str, Any], scores: Tensor, slots: Lis
             continue
         # Of equal scores the file may list the slots in another order than the instances.
         equal = [by_slot[slot], *(by_slot[other] for other in slots if abs(best[other] - best[slot]) <= TIE)]
-        forgiven = [forgive(one, reference, pixels=20) for one in equal if one['category_id'] == reference['category_id']]
+        equal = [one for one in equal if one['category_id'] == reference['category_id']]
+        forgiven = [forgive(one, reference, pixels=20) for one in equal]
         found.append(next((one for one in forgiven if one['areas'] == reference['areas']), by_slot[slot]))
     yield Stage((*top, 'query_order_before_empty_mask_skip'), order)
     yield Stage((*top, 'instances'), found, rtol=1e-4, atol=1e-5)

@@ -10,7 +10,7 @@ model = dict(
     neck=dict(
         type='mmdet.ChannelMapper', in_channels=[512, 1024, 2048], kernel_size=1, out_channels=256,
         norm_cfg=dict(type='GN', num_groups=32), act_cfg=None, bias=True, num_outs=4),
-    # 42 sigmoid units; those of the 40 classes are the category ids of the annotation files, units 0 and 41 stay unused.
+    # 42 sigmoid units; those of the 40 classes are the category ids of the annotation files, 0 and 41 stay unused.
     num_classes=42,
     class_units=list(range(1, 41)),
     num_queries=300, embed_dims=256, num_heads=8, num_levels=4, num_points=4, feedforward_dims=1024,

@@ -313,7 +313,7 @@ class InstanceFormer(VISModel):
         """Take float32 [T, 3, H, W]. The first two frames of a video come out with the third, the others at once."""
         height, width = state.video.img_shape
         with stage('network'):
-            tokens = self.encode(frames[..., :height, :width])                      # no padding, as in the official code
+            tokens = self.encode(frames[..., :height, :width])                      # without padding, as published
         with stage('masks'):
             mask_features = self.mask_features(tokens.maps(3))
         ready = []
@@ -331,7 +331,7 @@ class InstanceFormer(VISModel):
                            decoded.references[-1][0], decoded.references[0][0], decoded.locations[0], mask_features)
 
     def follow(self, state: InstanceFormerState, at_end: bool = False) -> List[FrameInstances]:
-        """Choose the tracks when three frames wait (or the video ends), and release the waiting frames after that."""
+        """Choose the tracks when three frames wait (or the video ends); from then on release the waiting frames."""
         if state.slots is None and (at_end or len(state.waiting) == DECIDING_FRAMES):
             self._choose_tracks(state)
         if state.slots is None:

@@ -1,5 +1,5 @@
-"""The published jobs, two iterations each, with a tiny network: COCO pre-training, YouTube-VIS with COCO, OVIS from that
-checkpoint, evaluation with analysis, and training on two machines."""
+"""The published jobs, two iterations each, with a tiny network: COCO pre-training, YouTube-VIS with COCO, OVIS from
+that checkpoint, evaluation with analysis, and training on two machines."""
 import importlib.util
 import json
 import os

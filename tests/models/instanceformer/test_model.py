@@ -102,7 +102,7 @@ def test_verdicts_that_have_no_mask_or_no_class():
     count = len(state.slots)
     assert count >= 4
     state.seen = [False] + [True] * (count - 1)
-    # track 0 has no pixel in any frame, the others: unit 0 is of no class, unit 1 is label 0, and one scores very little
+    # track 0 has no pixel in any frame; of the others one has unit 0, which is of no class, and one scores very little
     state.scores.classes = torch.ones(count, 1, dtype=torch.int64)
     state.scores.classes[1] = 0
     state.scores.scores = torch.full((count, 1), .5)
