@@ -116,7 +116,7 @@ def test_ctrl_c_ends_the_run_with_whole_files(tool, monkeypatch, capsys):
             yield noise(number)
 
     class Endless:
-        name, fps, num_frames = 'endless', None, None
+        name, fps, num_frames, live = 'endless', None, None, True
 
         def __iter__(self):
             return stream()
