@@ -23,6 +23,7 @@ from mmvis.models.memcnp.targets import CentreAssigner, point_targets
 from mmvis.models.sipmask.detection import fast_nms
 from mmvis.models.sipmask.points import flatten_levels
 from mmvis.models.trackers import TrackSummary
+from mmvis.ops.crop_split import split_masks
 from mmvis.ops.local_correlation import local_correlation
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, FrameSample, VideoInfo, VideoResult, decode_rle
@@ -158,7 +159,7 @@ class Parity:
         best = head.detect_in_maps(out, VIDEO)[0].coefficients[:1]
         yield Stage(('stages', 'A.top1_coef'), best[0])
         everywhere = torch.tensor([[0., 0., SHAPE[1], SHAPE[0]]])
-        yield Stage(('stages', 'A.top1_mask_prob_uncropped'), head.masks(out.basis[0], best, everywhere)[0])
+        yield Stage(('stages', 'A.top1_mask_prob_uncropped'), split_masks(out.basis[0], best, everywhere / head.mask_stride)[0])
         frames = Frames(model, VIDEO)
         yield Stage(('results', 'A.clip'), [frames.step(x[None]) for x in self.clip])
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from mmvis.models import SipMaskVIS
 from mmvis.models.layers.legacy_boxes import clip
 from mmvis.models.sipmask import SipMaskHead
-from mmvis.models.sipmask.detection import fast_nms, preselect
+from mmvis.models.sipmask.detection import select
 from mmvis.models.sipmask.head import DenseMaps
 from mmvis.models.sipmask.layers import centre_cells
 from mmvis.models.sipmask.masks import encode_masks
 from mmvis.models.sipmask.points import flatten_levels, level_points, to_boxes, to_distances
 from mmvis.models.sipmask.targets import assign_places, centerness_targets
 from mmvis.models.trackers import TrackMemory
-from mmvis.ops.crop_split import crop, crop_split, split_cells
+from mmvis.ops.crop_split import crop, crop_split, split_cells, split_masks
 from mmvis.structures import VideoInfo, decode_rle
 
 from . import fill
@@ -128,12 +128,11 @@ class Parity:
             points = torch.cat(level_points(LEVELS, self.head.strides, maps.basis.device))
             scores = (flatten_levels(maps.logits).sigmoid() * flatten_levels(maps.centerness).sigmoid())[0]
             boxes = clip(to_boxes(points, flatten_levels(maps.distances)[0]), IMG_SHAPE) / scale
-            places = preselect(scores.split([h * w for h, w in LEVELS]), 200)
-            rows, best, labels = fast_nms(boxes[places], scores[places], 0.03)
-            boxes, coefficients = boxes[places][rows], flatten_levels(maps.aligned)[0, places[rows]]
+            places, best, labels = select(boxes, scores, [h * w for h, w in LEVELS], self.head.test_cfg)
+            boxes, coefficients = boxes[places], flatten_levels(maps.aligned)[0, places]
             yield Stage(top + ('det_bboxes',), torch.cat([boxes, best[:, None]], dim=1))
             yield Stage(top + ('det_labels',), labels)
-            masks = self.head.masks(maps.basis[0], coefficients.view(-1, 4, 32), boxes * scale).numpy()
+            masks = split_masks(maps.basis[0], coefficients.view(-1, 4, 32), boxes * scale / 2).numpy()
             full = tuple(int(x * (2 / scale)) for x in maps.basis.shape[2:])
             large = [decode_rle(x) for x in encode_masks(masks, 2 / scale, full)]
             yield Stage(top + ('mask_shape',), [len(large), *large[0].shape])

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
-from mmvis.structures import RLE, FrameSample, VideoInfo
+from mmvis.structures import FrameSample, VideoInfo
 
 from ..layers.legacy_boxes import jitter, paired_iou
 from ..layers.matching import match_targets
-from ..sipmask.detection import Detections, fast_nms, preselect
+from ..sipmask.detection import Detections, select
 from ..sipmask.layers import FeatureAlign, centre_cells, conv_tower, fuse_levels, run_tower
 from ..sipmask.losses import focal_loss, mask_loss, mask_weights, masks_at, mean_over_ranks
-from ..sipmask.masks import encode_masks
 from ..sipmask.points import flatten_levels, level_points, to_boxes
 from .losses import box_mixture_loss, contrastive_loss, cosine_logits, giou_loss
 from .memory import SlotMemory
@@ -77,6 +76,9 @@ class MemCNPHead(nn.Module):
         test_cfg: dict(nms_pre, score_thr, nms=dict(iou_thr), max_per_img, mask_thr_binary).
         aug_ref_bbox_param: (centre, size) jitter of the reference boxes in training; ``None``: none.
     """
+
+    #: How masks are resized, see ``encode_masks`` of SipMask.
+    ratio_of_sizes = False
 
     def __init__(self, num_classes: int = 40, in_channels: int = 256, feat_channels: int = 256, stacked_convs: int = 3,
                  num_groups: int = 32, strides: Sequence[int] = (8, 16, 32, 64), num_slots: int = 128,
@@ -308,12 +310,9 @@ class MemCNPHead(nn.Module):
         boxes = boxes * boxes.new_tensor([width, height] * 2)
         centerness = flatten_levels(maps.centerness).sigmoid()
         scores = flatten_levels(maps.logits).sigmoid() * centerness
-        cfg, sizes, out = self.test_cfg, [x[0, 0].numel() for x in maps.logits], []
+        sizes, out = [x[0, 0].numel() for x in maps.logits], []
         for t, (box, score) in enumerate(zip(boxes, scores)):
-            places = preselect(score.split(sizes), cfg['nms_pre'])
-            rows, best, labels = fast_nms(box[places], score[places], cfg['score_thr'], cfg['nms']['iou_thr'],
-                                          cfg['max_per_img'])
-            places = places[rows]
+            places, best, labels = select(box, score, sizes, self.test_cfg)
             original = box[places] / video.scale_factor
             # The same map at the same centre, but for the association the nearest place and not the cell.
             embeddings = self.embed(maps.tracking[t], original * video.scale_factor, torch.round)
@@ -321,13 +320,3 @@ class MemCNPHead(nn.Module):
             out.append(UncertainDetections(original, best, labels, embeddings, coefficients,
                                            deviations[t, places].clamp(max=1), centerness[t, places, 0]))
         return out
-
-    def masks(self, basis: Tensor, coefficients: Tensor, boxes: Tensor) -> Tensor:
-        """Probabilities float32 [n, h, w] from the mask map [C, h, w] of a frame, coefficients [n, 1, C] and boxes
-        [n, 4] in network pixels."""
-        return split_masks(basis, coefficients, boxes / self.mask_stride)
-
-    def encode(self, probabilities: Tensor, video: VideoInfo) -> List[RLE]:
-        """RLEs at the original size of the probabilities of ``masks``."""
-        return encode_masks(probabilities.cpu().numpy(), self.mask_stride / video.scale_factor, video.ori_shape,
-                            self.test_cfg['mask_thr_binary'], ratio_of_sizes=False)

@@ -1,6 +1,6 @@
 """From the maps of the head to the detections of a frame: candidates of every level, fast NMS."""
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,23 @@ class Detections:
     labels: Tensor
     embeddings: Tensor
     coefficients: Tensor
+
+
+def select(boxes: Tensor, scores: Tensor, sizes: Sequence[int], cfg: dict) -> Tuple[Tensor, Tensor, Tensor]:
+    """The detections among the P places of a frame's pyramid.
+
+    Args:
+        boxes: [P, 4]; scores: [P, K].
+        sizes: how many places each level has; they sum to P.
+        cfg: nms_pre, the limit of ``preselect``; score_thr, nms=dict(iou_thr) and max_per_img, those of ``fast_nms``.
+
+    Returns:
+        Places, scores, labels [n], best score first. A place may come back in several classes.
+    """
+    places = preselect(scores.split(sizes), cfg['nms_pre'])
+    rows, best, labels = fast_nms(boxes[places], scores[places], cfg['score_thr'], cfg['nms']['iou_thr'],
+                                  cfg['max_per_img'])
+    return places[rows], best, labels
 
 
 def preselect(scores: Sequence[Tensor], limit: int) -> Tensor:

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
-from mmvis.structures import RLE, FrameSample, VideoInfo
+from mmvis.structures import FrameSample, VideoInfo
 
 from ..layers.legacy_boxes import clip, jitter
 from ..layers.matching import match_logits, match_loss, match_targets
-from .detection import Detections, fast_nms, preselect
+from .detection import Detections, select
 from .layers import FeatureAlign, centre_cells, conv_at, conv_tower, fuse_levels, run_tower
 from .losses import focal_loss, iou_loss, mask_loss, mask_weights, masks_at, mean_over_ranks
-from .masks import encode_masks
 from .points import flatten_levels, level_points, to_boxes, to_distances
 from .targets import assign_places, centerness_targets
 
@@ -79,6 +78,9 @@ class SipMaskHead(nn.Module):
         aug_ref_bbox_param: (centre, size) jitter of the reference boxes in training; ``None``: none.
         loss_weights: of (loss_cls, loss_bbox, loss_centerness, loss_mask, loss_match).
     """
+
+    #: How masks are resized, see ``encode_masks``.
+    ratio_of_sizes = True
 
     def __init__(self, num_classes: int = 40, in_channels: int = 256, feat_channels: int = 256, stacked_convs: int = 3,
                  num_groups: int = 32, strides: Sequence[int] = (8, 16, 32, 64, 128),
@@ -257,15 +259,13 @@ class SipMaskHead(nn.Module):
         scores = flatten_levels(maps.logits).sigmoid() * flatten_levels(maps.centerness).sigmoid()
         boxes = clip(to_boxes(points, flatten_levels(maps.distances)).flatten(0, 1), video.img_shape)
         boxes = boxes.view(*scores.shape[:2], 4)
-        cfg, sizes, out = self.test_cfg, [x[0, 0].numel() for x in maps.logits], []
+        sizes, out = [x[0, 0].numel() for x in maps.logits], []
         for t, (box, score) in enumerate(zip(boxes, scores)):
-            places = preselect(score.split(sizes), cfg['nms_pre'])
-            original = box[places] / video.scale_factor
-            rows, best, labels = fast_nms(original, score[places], cfg['score_thr'], cfg['nms']['iou_thr'],
-                                          cfg['max_per_img'])
-            original = original[rows]
+            box = box / video.scale_factor
+            places, best, labels = select(box, score, sizes, self.test_cfg)
+            original = box[places]
             out.append(Detections(original, best, labels, self.embed(tracking[t], original * video.scale_factor),
-                                  self.coefficients([x[t] for x in maps.aligned], places[rows])))
+                                  self.coefficients([x[t] for x in maps.aligned], places)))
         return out, maps.basis
 
     def coefficients(self, aligned: Sequence[Tensor], places: Tensor) -> Tensor:
@@ -280,13 +280,3 @@ class SipMaskHead(nn.Module):
                 out[rows] = conv_at(self.sip_cof, x, cells // x.shape[2], cells % x.shape[2]).float()
             start += size
         return out.view(len(places), CELLS ** 2, self.num_basis)
-
-    def masks(self, basis: Tensor, coefficients: Tensor, boxes: Tensor) -> Tensor:
-        """Probabilities float32 [n, h, w] from the basis [C, h, w] of a frame, coefficients [n, 4, C] and boxes [n, 4]
-        in network pixels."""
-        return split_masks(basis, coefficients, boxes / self.mask_stride)
-
-    def encode(self, probabilities: Tensor, video: VideoInfo) -> List[RLE]:
-        """RLEs at the original size of the probabilities of ``masks``."""
-        return encode_masks(probabilities.cpu().numpy(), self.mask_stride / video.scale_factor, video.ori_shape,
-                            self.test_cfg['mask_thr_binary'])

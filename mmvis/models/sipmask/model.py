@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
 
@@ -16,6 +17,7 @@ from ..base import VISModel
 from ..builder import build_part
 from ..layers.stages import stage
 from ..trackers import OnlineState, visible
+from .masks import encode_masks
 
 
 @MODELS.register_module()
@@ -24,7 +26,7 @@ class SipMaskVIS(VISModel):
 
     Args:
         backbone, neck: image [B, 3, H, W] to a feature pyramid, finest level first.
-        bbox_head: has ``loss``, ``detect``, ``masks`` and ``encode`` as SipMaskHead has them.
+        bbox_head: has ``loss``, ``detect``, ``mask_stride``, ``ratio_of_sizes`` and ``test_cfg`` as SipMaskHead has them.
         tracker: association rule.
         test_cfg: of the head.
     """
@@ -71,9 +73,9 @@ class SipMaskVIS(VISModel):
     @torch.no_grad()
     def step(self, state: OnlineState, frames: Tensor) -> List[FrameInstances]:
         """Detect, associate and segment float32 [T, 3, H, W]: T results, each final at once."""
-        video = state.video
+        video, head = state.video, self.bbox_head
         with stage('network'):
-            detections, basis = self.bbox_head.detect(self.extract_features(frames), video)
+            detections, basis = head.detect(self.extract_features(frames), video)
         results = []
         for t, found in enumerate(detections):
             with stage('association'):
@@ -82,10 +84,11 @@ class SipMaskVIS(VISModel):
                 rows = visible(ids)
                 kept = torch.from_numpy(rows).to(found.boxes.device)
             with stage('masks'):
-                in_network = found.boxes[kept] * video.scale_factor
-                probabilities = self.bbox_head.masks(basis[t], found.coefficients[kept], in_network)
+                in_basis = found.boxes[kept] * video.scale_factor / head.mask_stride
+                probabilities = split_masks(basis[t], found.coefficients[kept], in_basis)
             with stage('encode'):
-                rles = self.bbox_head.encode(probabilities, video)
+                rles = encode_masks(probabilities.cpu().numpy(), head.mask_stride / video.scale_factor,
+                                    video.ori_shape, head.test_cfg['mask_thr_binary'], head.ratio_of_sizes)
             results.append(state.emit(ids[rows], labels.numpy()[rows], scores.numpy()[rows], boxes.numpy()[rows], rles))
         return results
 
