@@ -50,6 +50,7 @@ from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool  # noqa: E402
 from mmvis.engine.loops import VideoRun  # noqa: E402
+from mmvis.evaluation.output import write_json  # noqa: E402
 from mmvis.models import MaskTrackRCNN, VISModel  # noqa: E402
 from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
 from mmvis.models.layers.stages import StageTimer, stage  # noqa: E402
@@ -78,6 +79,7 @@ def parse_args() -> argparse.Namespace:
                            help='of our network (fp32)')
     inference.add_argument('--peer', choices=('mmdet',), help="also measure mmdet's own MaskTrackRCNN, in float32")
     inference.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
+    inference.add_argument('--json', metavar='FILE', help='write the medians to this file, too')
     inference.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                            help='change keys of the config')
     training = commands.add_parser('training', help='seconds a training step')
@@ -299,6 +301,8 @@ def benchmark_inference(args: argparse.Namespace) -> None:
         warm_up = 1 if args.whole_videos else WARM_UP
         dataset = build_dataset(cfg, still_video(Path(folder), args.whole_videos or args.frames + WARM_UP))
         print_header(args, dataset)
+        record = dict(config=Path(args.config).stem, precision=args.precision, device=args.device, processor=processor(),
+                      size=dataset[0]['video'].img_shape, date=time.strftime('%Y-%m-%d'), runs=[])
         for threads in args.threads:
             torch.set_num_threads(threads)
             cv2.setNumThreads(threads)
@@ -318,9 +322,13 @@ def benchmark_inference(args: argparse.Namespace) -> None:
                 seconds['mmvis'] = [{name: value / args.whole_videos for name, value in video.items()}
                                     for video in seconds['mmvis']]
             print_table(subjects, seconds, threads, 'CPU' if cpu_seconds else 'wall')
+            record['runs'].append(dict(threads=threads, clock='CPU' if cpu_seconds else 'wall',
+                                       seconds=median(seconds['mmvis']), yardstick=median(seconds['yardstick'])))
             if threads == args.threads[0]:  # later ones would count the yardstick and the peer
                 print(f'peak resident memory with our model alone: {memory:.0f} MiB')
         print_gpu_memory(args.device)
+    if args.json:
+        write_json(args.json, record)
 
 
 def benchmark_training(args: argparse.Namespace) -> None:

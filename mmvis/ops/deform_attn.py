@@ -5,9 +5,13 @@ Here the whole operation is one weighted ``embedding_bag``: the rows of the tabl
 head at one place, and a bag holds the four corners of all sampling points of one (query, head). Nothing of the
 size points x channels is ever made.
 """
+import warnings
+
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_matrix
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def ms_deform_attn(value: Tensor, spatial_shapes: Tensor, level_start_index: Tensor, sampling_locations: Tensor,
@@ -34,8 +38,8 @@ def ms_deform_attn(value: Tensor, spatial_shapes: Tensor, level_start_index: Ten
         sampling_locations = sampling_locations.float()
     table, level_starts = _bordered_table(value, shapes, level_start_index.tolist())
     indices, weights = _bags(shapes, level_starts, table.shape[1], sampling_locations, attention_weights)
-    out = F.embedding_bag(indices, table.reshape(-1, channels), per_sample_weights=weights.to(value.dtype),
-                          mode='sum')
+    bag_sums = _BagSums.apply if table.device.type == 'cpu' and torch.is_grad_enabled() else _bag_sums
+    out = bag_sums(table.reshape(-1, channels), indices, weights.to(value.dtype))
     return out.view(batch, sampling_locations.shape[1], heads * channels)
 
 
@@ -92,6 +96,45 @@ def _bags(shapes: list, level_starts: list, places: int, locations: Tensor,
         parts = [part.reshape(batch * queries * heads, levels * points) for part in parts]
         return torch.stack(parts, dim=1).flatten(1)
     return gather(corners), gather(weights)
+
+
+def _bag_sums(table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of the table's rows in every bag: [R, D], int32 [bags, K] and [bags, K] to [bags, D]."""
+    return F.embedding_bag(indices, table, per_sample_weights=weights, mode='sum')
+
+
+class _BagSums(torch.autograd.Function):
+    """``_bag_sums`` with a faster gradient on a CPU.
+
+    The operation is A @ table, where row b of the sparse matrix A has ``weights[b]`` in the columns ``indices[b]``.
+    """
+
+    @staticmethod
+    def forward(ctx, table, indices, weights):
+        ctx.save_for_backward(table, indices, weights)
+        return _bag_sums(table, indices, weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        table, indices, weights = ctx.saved_tensors
+        dtype = torch.promote_types(table.dtype, torch.float32)         # no sparse matrices of 16 bits
+        table, weights, grad = (x.to(dtype).contiguous() for x in (table, weights, grad))
+        shape = len(indices), len(table)
+        starts = torch.arange(0, indices.numel() + 1, max(indices.shape[1], 1), dtype=torch.int32)
+        columns = indices.flatten()
+        grad_table = grad_weights = None
+        if ctx.needs_input_grad[0]:
+            matrix = csr_matrix((weights.flatten().numpy(), columns.numpy(), starts.numpy()), shape)
+            grad_table = torch.from_numpy(matrix.T @ grad.numpy()).to(ctx.saved_tensors[0].dtype)
+        if ctx.needs_input_grad[2]:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', UserWarning)        # that sparse CSR tensors are in beta state
+                wanted = torch.sparse_csr_tensor(starts, columns, torch.zeros_like(weights).flatten(), shape,
+                                                 check_invariants=False)
+            products = torch.sparse.sampled_addmm(wanted, grad, table.T, beta=0)
+            grad_weights = products.values().view_as(weights).to(ctx.saved_tensors[2].dtype)
+        return grad_table, None, grad_weights
 
 
 def _floor_inside(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,5 @@
 """Numbers of the official code, and the tool that compares with them."""
+import hashlib
 import json
 import math
 import shutil
@@ -82,15 +83,36 @@ def test_manifests_may_lie_elsewhere(toy, tmp_path, capsys):
 
 
 def test_all_checks_every_file_of_a_folder(toy, tmp_path, capsys):
-    path, _, salts = toy
+    path, stages, salts = toy
     (tmp_path / 'all' / 'toy').mkdir(parents=True)
     for name in ('one.json', 'two.json'):
         shutil.copy(path, tmp_path / 'all' / 'toy' / name)
     for name in ('manifest.json', 'timing.json', 'results_json_other.json'):
         shutil.copy(tmp_path / 'manifest.json', tmp_path / 'all' / 'toy' / name)
-    assert check_parity.main(['--all', str(tmp_path / 'all')]) == 0
+    record = tmp_path / 'record.json'
+    assert check_parity.main(['--all', str(tmp_path / 'all'), '--json', str(record)]) == 0
     assert [salt for _, salt in salts] == ['one', 'two']
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith('ok') for line in lines)
+    rows = [line.split() for line in lines if line.startswith('toy ')]
+    assert [row[:5] for row in rows] == [['toy', f'toy/{name}.json', '3', '0', '0'] for name in ('one', 'two')]
+    files = json.loads(record.read_text())['files']
+    assert [(x['file'], x['compared'], x['beyond'], x['unread']) for x in files] == [
+        ('toy/one.json', 3, 0, 0), ('toy/two.json', 3, 0, 0)]
+    assert files[0]['sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    stages[0].value = 1.6
+    assert check_parity.main(['--all', str(tmp_path / 'all')]) == 1
+    out = capsys.readouterr().out
+    assert 'FAIL  a.x' in out and [line.split()[-1] for line in out.splitlines() if line.startswith('toy ')] == ['FAIL'] * 2
+
+
+def test_all_wants_a_file_of_every_system(toy, tmp_path, capsys):
     assert check_parity.main(['--all', str(tmp_path / 'nothing')]) == 1
+    assert 'no file in' in capsys.readouterr().out
+    for arguments in (['--all', str(tmp_path), '--dump', 'x'], ['toy', str(toy[0]), '--json', 'x'], []):
+        with pytest.raises(SystemExit):
+            check_parity.main(arguments)
 
 
 def test_bad_files_cost_a_sentence(tmp_path, capsys, monkeypatch):
