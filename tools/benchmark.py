@@ -389,14 +389,14 @@ def print_table(subjects: Dict[str, Callable], seconds: Dict[str, List[Seconds]]
     print(f'  {"yardstick":28}{yard:8.4f}')
     for name in STAGES:
         print(f'  {name:28}{median(ours, name):8.4f}{median(ours, name) / yard:8.2f} yardsticks')
-    objects = statistics.mean(subjects['mmvis'].objects[-len(ours):])
+    objects = statistics.mean(subjects['mmvis'].objects)
     print(f'  {"all but load":28}{total:8.4f}{total / yard:8.2f} yardsticks, {objects:.1f} objects a frame')
     if isinstance(subjects['mmvis'], OurVideos):
         print(f'  {"frames per second":28}{1 / total:8.2f} over whole videos, from decoded frames to finished results')
     if 'mmdet' in seconds:
         peer = seconds['mmdet']
         bare, coded = median(peer, 'network'), median(peer)
-        objects = statistics.mean(subjects['mmdet'].objects[-len(peer):])
+        objects = statistics.mean(subjects['mmdet'].objects)
         print(f'  {"mmdet, to binary masks":28}{bare:8.4f}{bare / yard:8.2f} yardsticks, {objects:.1f} objects a '
               f'frame; ours has {bare / total:.2f} times its frames per second')
         print(f'  {"mmdet, to run lengths":28}{coded:8.4f}{coded / yard:8.2f} yardsticks; {coded / total:.2f} times')

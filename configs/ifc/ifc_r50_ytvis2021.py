@@ -1,4 +1,4 @@
-"""IFC on YouTube-VIS 2021 (40 classes, another list): the recipe of YouTube-VIS 2019 with the classes and files of that set."""
+"""IFC on YouTube-VIS 2021 (40 classes, another list): the recipe of 2019 with the classes and files of that set."""
 _base_ = ['../_base_/models/ifc_r50.py', '../_base_/datasets/ytvis2021.py', '../_base_/schedules/ifc_6k.py']
 
 model = dict(num_classes=40)

@@ -1,45 +1,12 @@
 """COCO as videos of one frame, as pseudo-clips, and beside a video set."""
-import json
-
-import cv2
-import numpy as np
 import pytest
 import torch
+from helpers.tiny_coco import IMAGES, write_coco
 from helpers.tiny_vis import edit_json, make_tiny_dataset
 
 from mmvis.datasets import COCOClipsDataset, JointDataset, SampleKey, YTVIS2019Dataset, find_tree
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.coco_categories import CATEGORY_MAPS, COCO
-from mmvis.structures import encode_mask
-
-#: annotations of each image: COCO category, crowd
-IMAGES = {139: [(1, 0), (74, 0), (62, 0)], 285: [(9, 0), (1, 1)], 632: [(62, 0)], 724: []}
-
-
-def write_coco(root, height=40, width=60):
-    """``root/coco`` with four images of 60 x 40; polygons, and RLEs for crowds."""
-    folder = root / 'coco'
-    (folder / 'train2017').mkdir(parents=True)
-    (folder / 'annotations').mkdir()
-    rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for image_id, objects in IMAGES.items():
-        name = f'{image_id:012d}.jpg'
-        cv2.imwrite(str(folder / 'train2017' / name), rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
-        images.append(dict(id=image_id, width=width, height=height, file_name=name))
-        for place, (category_id, crowd) in enumerate(objects):
-            x, y, side = 4 + 12 * place, 6, 10
-            mask = np.zeros((height, width), np.uint8)
-            mask[y:y + side, x:x + side] = 1
-            polygon = [[x, y, x + side, y, x + side, y + side, x, y + side]]
-            annotations.append(dict(id=1000 + len(annotations), image_id=image_id, category_id=category_id,
-                                    iscrowd=crowd, bbox=[x, y, side, side], area=side * side,
-                                    segmentation=encode_mask(mask) if crowd else polygon))
-    ann_file = folder / 'annotations' / 'instances_train2017.json'
-    ann_file.write_text(json.dumps(dict(images=images, annotations=annotations, info={},
-                                        categories=[dict(id=i, name=n) for i, n in COCO.items()])))
-    return ann_file
-
 
 def test_an_image_is_a_video_of_one_frame(tmp_path):
     ann_file = write_coco(tmp_path)
@@ -79,6 +46,29 @@ def test_categories_of_a_video_set(tmp_path, target, rule, expected):
     assert [dataset.classes[label] for label in labels] == expected
     boat = dataset[SampleKey(0, 0, 1)]['data_samples'][0].gt_instances.labels
     assert dataset.classes[boat] == {'ytvis2019': 'boat', 'ytvis2021': 'boat', 'ovis': 'Motorcycle'}[target]
+
+
+#: the published tables in words: classes that only change their name, or go into a wider one, and the slips
+MAPPED = {
+    'ytvis2019': dict(bicycle='motorbike', car='sedan', motorcycle='motorbike', mouse='fox', **{
+        name: name for name in ('person', 'airplane', 'train', 'truck', 'boat', 'cat', 'dog', 'horse', 'cow',
+                                'elephant', 'bear', 'zebra', 'giraffe', 'snowboard', 'skateboard', 'surfboard',
+                                'tennis racket')}),
+    'ytvis2021': dict(bicycle='motorbike', motorcycle='motorbike', **{
+        name: name for name in ('person', 'car', 'airplane', 'train', 'truck', 'boat', 'bird', 'cat', 'dog', 'horse',
+                                'cow', 'elephant', 'bear', 'zebra', 'giraffe', 'snowboard', 'skateboard', 'surfboard',
+                                'tennis racket', 'mouse')}),
+    'ovis': dict(motorcycle='bicycle', airplane='motorcycle', boat='motorcycle', **{
+        name: name for name in ('person', 'bicycle', 'bird', 'cat', 'dog', 'horse', 'sheep', 'cow', 'elephant', 'bear',
+                                'zebra', 'giraffe')})}
+
+
+@pytest.mark.parametrize('target', MAPPED)
+def test_the_official_maps_are_the_published_ones(target):
+    table = dict(ytvis2019=YTVIS_2019, ytvis2021=YTVIS_2021, ovis=OVIS)[target]
+    official = CATEGORY_MAPS[target]['official']
+    assert {COCO[a]: table[b].lower().replace('_', ' ') for a, b in official.items()} == MAPPED[target]
+    assert CATEGORY_MAPS[target]['fixed'].keys() == official.keys()
 
 
 def test_the_fixed_maps_mend_the_slips_and_nothing_else():

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce
@@ -39,16 +40,17 @@ def clip_targets(samples: Sequence[FrameSample], size: Tuple[int, int], stride: 
     every_id = torch.cat([frame.instance_ids for frame in frames])
     every_label = torch.cat([frame.labels for frame in frames])
     ids = every_id.unique()
-    masks = torch.zeros(len(ids), len(frames), *size, device=ids.device)
-    for t, frame in enumerate(frames):
-        masks[torch.searchsorted(ids, frame.instance_ids), t] = frame.masks.float()
-    keep = masks.flatten(1).any(1)
-    ids, masks = ids[keep], masks[keep]
-    labels = every_label[(every_id == ids[:, None]).int().argmax(1)] if len(ids) else every_label[:0]
     reduced = tuple(-(-side // stride) for side in size)
-    if len(ids):
-        masks = F.interpolate(masks, reduced, mode='bilinear', align_corners=False)
-    return ClipTargets(labels, masks.new_zeros(0, len(frames), *reduced) if not len(ids) else masks, ids)
+    masks = torch.zeros(len(ids), len(frames), *reduced, device=ids.device)
+    seen = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    for t, frame in enumerate(frames):
+        if len(frame.masks):
+            full, rows = frame.masks.float(), torch.searchsorted(ids, frame.instance_ids)
+            seen[rows] |= full.flatten(1).any(1)
+            masks[rows, t] = F.interpolate(full[None], reduced, mode='bilinear', align_corners=False)[0]
+    ids, masks = ids[seen], masks[seen]
+    labels = every_label[(every_id == ids[:, None]).int().argmax(1)] if len(ids) else every_label[:0]
+    return ClipTargets(labels, masks, ids)
 
 
 class ClipCriterion:
@@ -75,7 +77,14 @@ class ClipCriterion:
             logits: float [L, B, Q, K + 1].
             masks: float [L, B, Q, T, h8, w8], logits.
             targets: B clips.
+
+        Raises:
+            ValueError: the model has no class for a label.
         """
+        largest = max((int(target.labels.max()) for target in targets if len(target.labels)), default=0)
+        if largest >= self.num_classes:           # K itself would pass for "no object"
+            raise ValueError(f'The training data have label {largest}, but the model has num_classes='
+                             f'{self.num_classes}: set model.num_classes to the number of classes of the data set.')
         with torch.autocast(logits.device.type, enabled=False):      # sums over whole tubes need float32
             return self._all_layers(logits.float(), masks.float(), targets)
 
@@ -106,7 +115,8 @@ class ClipCriterion:
             return targets.labels, targets.labels
         dice = dice_similarity(self._upsample(masks, targets).flatten(1), targets.masks.flatten(1))
         profit = self.weights['loss_dice'] * dice + logits.softmax(-1)[:, targets.labels]
-        rows, columns = linear_sum_assignment(profit.cpu().numpy(), maximize=True)
+        # with NaN there is no assignment; the losses are NaN then, too, and say so
+        rows, columns = linear_sum_assignment(np.nan_to_num(profit.cpu().numpy()), maximize=True)
         return tuple(torch.as_tensor(x, device=logits.device) for x in (rows, columns))
 
     def _layer(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets], num: Tensor) -> Dict[str, Tensor]:

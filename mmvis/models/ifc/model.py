@@ -92,8 +92,9 @@ class IFC(VISModel):
                  data_preprocessor: Any = dict(type='ClipPreprocessor', pad_size_divisor=1),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
-        if num_frames < 1 or stride < 1:
-            raise ValueError(f'IFC: num_frames is {num_frames} and stride {stride}; both must be at least 1.')
+        if not all(isinstance(number, int) and number > 0 for number in (num_frames, stride)):
+            raise ValueError(f'IFC: num_frames is {num_frames!r} and stride {stride!r}; both must be whole numbers, at '
+                             'least 1.')
         self.num_classes, self.num_frames, self.stride = num_classes, num_frames, stride
         self.match_threshold, self.min_score = match_threshold, min_score
         self.encoder_stride = encoder_stride
@@ -236,7 +237,7 @@ class IFC(VISModel):
             window = list(state.features)[first - state.first_frame:]
             class_probs, mask_logits = self.detect(window)
         with stage('association'):
-            state.joiner.add(first, class_probs.float(), mask_logits.float())
+            state.joiner.add(first, class_probs, mask_logits.float())
         state.windows_end = first + len(window)
 
     def detect(self, window: Sequence[FrameFeatures]) -> Tuple[Tensor, Tensor]:
@@ -247,7 +248,7 @@ class IFC(VISModel):
         """
         received = torch.cat([frame.received for frame in window])
         queries, encoded = self.decode(window[0]._replace(received=received), len(window))
-        probs = self.class_embed(queries[-1, 0]).softmax(-1)
+        probs = self.class_embed(queries[-1, 0]).float().softmax(-1)
         keep = probs.argmax(-1) < self.num_classes
         kernels = self.mask_head.kernels(queries[-1, 0][keep])
         # frame by frame: the maps of one frame stay in the cache

@@ -80,7 +80,7 @@ class TubeJoiner:
         tubes = self._assign(known, scores, len(class_probs))
         for tube, vector in zip(tubes.tolist(), class_probs.cpu()):
             if tube == len(self):
-                self.class_sums.append(vector)
+                self.class_sums.append(vector.clone())     # a view would keep the whole window's
                 self.window_counts.append(1)
             else:
                 self.class_sums[tube] = self.class_sums[tube] + vector
@@ -114,7 +114,8 @@ class TubeJoiner:
         total = np.zeros((len(known), len(probs)), np.float32)
         count = np.zeros((len(known), 1), np.float32)
         for pairs in overlaps.values():
-            both = sum(held.probs @ new.T for held, new in pairs)
+            with torch.autocast(probs.device.type, enabled=False):    # sums over tubes leave the range of float16
+                both = sum(held.probs @ new.T for held, new in pairs)
             either = sum(held.probs.sum(1)[:, None] + new.sum(1) for held, new in pairs) - both
             rows = np.searchsorted(known, pairs[0][0].tubes)
             total[rows] += (both / (either + 1e-6)).cpu().numpy()

@@ -90,3 +90,35 @@ def test_no_objects_at_all_still_train_the_classes():
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     assert logits.grad.abs().sum() > 0 and masks.grad.abs().sum() == 0
     assert losses['loss_mask'] == losses['loss_dice'] == 0
+
+
+def test_the_number_of_objects_is_the_mean_over_all_processes(monkeypatch):
+    """The others of four processes have no object here: with two of ours the mean is a half, counted as one."""
+    def other_processes(data, op):
+        assert op == 'mean'
+        data /= 4
+
+    criterion = ClipCriterion(NUM_CLASSES)
+    logits, masks = torch.zeros(1, 1, 4, NUM_CLASSES + 1), torch.zeros(1, 1, 4, 1, 6, 8)
+    targets = [clip_targets([sample(range(1, 3), SIZE)], SIZE)]
+    alone = criterion(logits, masks, targets)
+    monkeypatch.setattr('mmvis.models.ifc.criterion.all_reduce', other_processes)
+    together = criterion(logits, masks, targets)
+    for name in ('loss_mask', 'loss_dice'):
+        assert together[name] == pytest.approx(2 * float(alone[name]))
+    assert together['loss_ce'] == alone['loss_ce']
+
+
+def test_a_training_that_explodes_ends_in_a_loss_that_is_not_finite():
+    criterion = ClipCriterion(NUM_CLASSES)
+    targets = [clip_targets([sample([1, 3], SIZE)], SIZE)]
+    logits, masks = torch.zeros(1, 1, 4, NUM_CLASSES + 1), torch.zeros(1, 1, 4, 1, 6, 8)
+    assert criterion(logits.fill_(math.nan), masks, targets)['loss_ce'].isnan()
+    assert criterion(logits.fill_(0.), masks.fill_(math.nan), targets)['loss_mask'].isnan()
+
+
+def test_a_label_without_a_class_is_named():
+    """The first label too many has the place of "no object"."""
+    target = ClipTargets(torch.tensor([2]), torch.ones(1, 1, 2, 2), torch.tensor([7]))
+    with pytest.raises(ValueError, match='label 2, but the model has num_classes=2'):
+        ClipCriterion(2)(torch.zeros(1, 1, 2, 3), torch.zeros(1, 1, 2, 1, 2, 2), [target])

@@ -90,15 +90,46 @@ def test_a_video_without_objects():
     assert [(frame.frame_idx, len(frame)) for frame in results] == [(t, 0) for t in range(5)] and verdicts == []
 
 
-def test_a_batch_of_clips_of_different_sizes_trains():
+@torch.no_grad()
+def test_a_video_of_more_objects_than_the_official_limit_of_50():
+    model = tiny_model(num_queries=80)
+    model.class_embed.layers[-1].bias[-1] -= 100
+    frames = tiny_frames(5)
+    results, verdicts, state = run_video(model, frames)
+    assert len(state.joiner) >= 80 and len({verdict.track_id for verdict in verdicts}) >= 80
+    assert max(len(frame) for frame in results) > 50
+    found, _ = joined_at_once(model, frames, (90, 130))
+    assert found.keys() == {(frame.frame_idx, tube) for frame in results for tube in frame.track_ids.tolist()}
+
+
+CLIPS = {'different sizes': [([[1, 2], [1], [2]], (48, 64)), ([[3]] * 3, (40, 96))],
+         'one without objects': [([[]] * 2, (48, 64)), ([[3]] * 2, (48, 64))],
+         'no objects at all': [([[]] * 2, (48, 64))],
+         'images': [([[1, 2]], (48, 64)), ([[]], (64, 48))]}
+
+
+@pytest.mark.parametrize('clips', CLIPS.values(), ids=CLIPS)
+def test_clips_train_and_every_parameter_has_its_gradient(clips):
+    """Else processes with and without objects would wait for each other."""
     model = MODELS.build(tiny_config(dropout=0.)).train()
-    data = batch(([[1, 2], [1], [2]], (48, 64)), ([[3]] * 3, (40, 96)))
-    losses = model(**model.data_preprocessor(data, True))
+    losses = model(**model.data_preprocessor(batch(*clips), True))
     assert len([name for name in losses if 'loss' in name]) == 9
     total, _ = model.parse_losses(losses)
     total.backward()
     assert math.isfinite(total.item())
     assert all(p.grad is not None for name, p in model.named_parameters() if p.requires_grad)
+
+
+def test_mixed_precision_trains():
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_config(dropout=0.)).train()
+    data = model.data_preprocessor(batch(*CLIPS['different sizes']), True)
+    exact, _ = model.parse_losses(model(**data))
+    with torch.autocast('cpu', torch.bfloat16):
+        total, _ = model.parse_losses(model(**data))
+    total.backward()
+    assert total.dtype == torch.float32 and total.item() == pytest.approx(exact.item(), rel=0.05)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
 
 
 @torch.no_grad()
@@ -157,8 +188,10 @@ def test_learning_rates_and_decay_of_the_recipe():
 
 
 def test_mistakes_cost_a_sentence():
-    with pytest.raises(ValueError, match='stride 0'):
-        MODELS.build(tiny_config(stride=0))
+    for changes, words in ((dict(stride=0), 'stride 0'), (dict(num_frames=2.5), 'num_frames is 2.5'),
+                           (dict(num_frames='all'), "num_frames is 'all'")):
+        with pytest.raises(ValueError, match=words):
+            MODELS.build(tiny_config(**changes))
     model = tiny_model()
     with pytest.raises(ValueError, match='pad_size_divisor'):
         model.step(model.start(VideoInfo(1, (90, 130), (40, 64), 0.5, None)), torch.zeros(1, 3, 48, 64))

@@ -108,3 +108,18 @@ def test_classes_are_averaged_and_every_class_above_the_bound_is_a_verdict():
     assert [(t, k) for t, k, _ in joiner.verdicts(0.01)] == [(0, 0)]          # 0.009 is below
     assert [(t, k, round(s, 4)) for t, k, s in joiner.verdicts(0.005)] == [(0, 0, .7), (0, 1, .009)]
     assert TubeJoiner().verdicts(0.) == []
+
+
+def test_overlaps_are_float32_in_half_precision_too():
+    masks = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (4, 3, 20, 30)).astype(np.float32))
+    joiner, probs = TubeJoiner(), masks.sigmoid().flatten(2)
+    joiner.add(0, torch.full((4, 3), 1 / 3), masks)
+    expected = joiner.scores(1, probs)[1]
+    with torch.autocast('cpu', torch.bfloat16):
+        np.testing.assert_array_equal(joiner.scores(1, probs)[1], expected)
+
+
+def test_a_tube_keeps_no_more_than_its_classes():
+    joiner = TubeJoiner()
+    joiner.add(0, torch.full((50, 3), 1 / 3), torch.zeros(50, 1, 2, 2))
+    assert {vector.untyped_storage().nbytes() for vector in joiner.class_sums} == {3 * 4}

@@ -1,5 +1,9 @@
-"""The test loop and the predictor give the same results, near-online and offline; clips of the data path train."""
+"""The tool and the predictor give the same results, near-online and offline; clips of the data path train."""
+import importlib.util
 import json
+import sys
+import uuid
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,10 +13,10 @@ from mmengine.config import Config
 
 from mmvis.apis.predictor import VISPredictor
 from mmvis.datasets import VISDataset, clip_collate
-from mmvis.engine import build_runner
-from mmvis.evaluation import ResultsWriter
-from mmvis.models.layers.inference import optimize_for_inference
+from mmvis.registry import DATASETS
 from mmvis.structures import VideoInfo, VideoResult
+
+TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'test_video.py'
 
 CATEGORIES = [{'id': 3 * index + 2, 'name': f'class {index}'} for index in range(NUM_CLASSES)]
 LENGTHS = (1, 2, 7)
@@ -20,7 +24,7 @@ LENGTHS = (1, 2, 7)
 
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
-    """Videos of 1, 2 and 7 frames, and a checkpoint."""
+    """Videos of 1, 2 and 7 frames, a config with T = 3, and a checkpoint."""
     folder = tmp_path_factory.mktemp('ifc')
     ann_file = make_tiny_dataset(folder, len(LENGTHS), max(LENGTHS), size=(60, 100), split='valid',
                                  categories=CATEGORIES)
@@ -33,37 +37,36 @@ def project(tmp_path_factory):
 
     edit_json(ann_file, cut)
     torch.save({'state_dict': tiny_model().state_dict()}, folder / 'model.pth')
+    dataset = dict(type='VISDataset', split='valid', data_root=str(folder), test_mode=True,
+                   pipeline=[dict(type='ClipResize', scale=(96, 48), rule='detectron2')])
+    Config(dict(
+        default_scope='mmvis', model=tiny_config(), test_dataloader=dict(
+            batch_size=1, num_workers=0, sampler=dict(type='VideoSampler'), collate_fn=dict(type='clip_collate'),
+            dataset=dataset))).dump(folder / 'tiny.py')
     return folder
 
 
-def config_of(folder, num_frames):
-    dataset = dict(type='VISDataset', split='valid', data_root=str(folder), test_mode=True,
-                   pipeline=[dict(type='ClipResize', scale=(96, 48), rule='detectron2')])
-    return Config(dict(
-        default_scope='mmvis', model=tiny_config(num_frames=num_frames), work_dir=str(folder / 'work'),
-        test_cfg=dict(type='VideoTestLoop'), test_evaluator=[],
-        test_dataloader=dict(batch_size=1, num_workers=0, sampler=dict(type='VideoSampler'),
-                             collate_fn=dict(type='clip_collate'), dataset=dataset)))
-
-
-def by_the_loop(cfg, folder):
-    runner = build_runner(cfg)
-    runner.model.load_state_dict(tiny_model().state_dict())
-    optimize_for_inference(runner.model)
-    runner._test_loop = runner.build_test_loop(runner._test_loop)
-    dataset = runner.test_loop.dataset
-    runner.test_loop.writer = ResultsWriter(str(folder / 'r.json'), dataset.video_ids, dataset.category_ids)
-    runner.test()
-    return dataset, json.loads((folder / 'r.json').read_text())
+def by_the_tool(project, folder, num_frames, monkeypatch):
+    """Entries of the results file that the command writes."""
+    spec = importlib.util.spec_from_file_location('test_video_tool', TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(sys, 'argv', [
+        'test_video.py', str(project / 'tiny.py'), str(project / 'model.pth'), '--out', str(folder / 'r.json'),
+        '--work-dir', str(folder / 'work'), '--cfg-options', f'model.num_frames={num_frames}',
+        f'experiment_name={uuid.uuid4().hex}'])           # two runs of one name in one second would share a logger
+    tool.main()
+    return json.loads((folder / 'r.json').read_text())
 
 
 @pytest.mark.parametrize('num_frames', [5, 36])
-def test_loop_and_predictor_agree(project, tmp_path, num_frames):
+def test_tool_and_predictor_agree(project, tmp_path, monkeypatch, num_frames):
     torch.set_num_threads(1)
-    cfg = config_of(project, num_frames)
-    dataset, entries = by_the_loop(cfg, tmp_path)
-    predictor = VISPredictor(cfg, project / 'model.pth', device='cpu')
+    entries = by_the_tool(project, tmp_path, num_frames, monkeypatch)
+    predictor = VISPredictor(project / 'tiny.py', project / 'model.pth', device='cpu',
+                             cfg_options={'model.num_frames': num_frames})
     assert predictor.lag == num_frames - 1
+    dataset = DATASETS.build(Config.fromfile(project / 'tiny.py').test_dataloader.dataset)
     expected = []
     for index, video in enumerate(dataset.videos):
         images = [dataset.load_image(index, t) for t in range(video.num_frames)]
