@@ -11,6 +11,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 from mmvis.cli import ToolParser  # noqa: E402
 from mmvis.datasets import find_tree  # noqa: E402
 from mmvis.datasets.coco_categories import find_category_map  # noqa: E402
+from mmvis.evaluation.output import write_text  # noqa: E402
 
 
 def keep_categories(content: Dict[str, Any], category_ids: Collection[int]) -> Dict[str, Any]:
@@ -30,13 +31,11 @@ def keep_command(target: str, default_out: str) -> None:
     args = parser.parse_args()
     source = Path(args.annotations or find_tree('coco', 'train', 'data').ann_file)
     try:
-        content = json.loads(source.read_text())
+        content = json.loads(source.read_text(encoding='utf-8'))
         kept = keep_categories(content, find_category_map(target, 'official')[1])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{source} is not a COCO annotation file ({error!r}).') from error
     out = Path(args.out)
-    partial = out.with_name(f'{out.name}.tmp')
-    partial.write_text(json.dumps(kept))
-    partial.replace(out)
+    write_text(out, json.dumps(kept))
     print(f'{out}: {len(kept["annotations"])} of {len(content["annotations"])} objects in {len(kept["images"])} of '
           f'{len(content["images"])} images')

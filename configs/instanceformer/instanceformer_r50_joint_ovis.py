@@ -1,4 +1,4 @@
-"""Clips of OVIS and pseudo-clips of COCO images together."""
+"""The published OVIS job: clips of OVIS and pseudo-clips of COCO images together."""
 _base_ = './instanceformer_r50_ovis.py'
 
 video_clips = dict(

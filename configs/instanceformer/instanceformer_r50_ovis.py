@@ -1,4 +1,4 @@
-"""InstanceFormer with ResNet-50 on OVIS: memory of three frames, contrastive loss; starts from the YouTube-VIS model.
+"""InstanceFormer with ResNet-50 on OVIS alone: memory of three frames, contrastive loss, after the YouTube-VIS model.
 
 As in the published jobs the reference points are propagated by products in training and by sums in inference.
 """

@@ -1,4 +1,5 @@
 """Reading a checkpoint safely, recognising its layout, loading it with an account of every tensor."""
+import argparse
 import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -14,6 +15,8 @@ from .layout import Layout, StateDict
 #: Tried in this order; names that are the model's own come last.
 LAYOUTS: Tuple[Layout, ...] = (*masktrackrcnn.LAYOUTS, *ifc.LAYOUTS, *instanceformer.LAYOUTS, *memcnp.LAYOUTS,
                                *sipmask.LAYOUTS, *condinst_iai.LAYOUTS, *backbone.LAYOUTS)
+#: Trainings of the DETR family keep their options (``args``) beside the weights, in a record of plain values.
+_RECORDS = [argparse.Namespace]
 
 
 @dataclass
@@ -46,7 +49,8 @@ def _some(entries: Sequence[str], num: int) -> str:
 
 
 def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
-    """The contents of a checkpoint file on the CPU; only tensors and plain Python values are accepted.
+    """The contents of a checkpoint file on the CPU; only tensors, plain Python values and argparse's record of options
+    are accepted.
 
     Raises:
         FileNotFoundError: no such file. ValueError: not a checkpoint, cut off, or it holds other Python objects.
@@ -54,7 +58,8 @@ def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} does not exist.')
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals(_RECORDS):
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:            # torch raises many kinds here; each means that the file is of no use
         if 'Unsupported global' in str(error) or 'weights_only' in str(error) and 'GLOBAL' in str(error):
             raise ValueError(f'Checkpoint {path} holds Python objects beside tensors and plain values; loading those '

@@ -1,6 +1,7 @@
 """What the slots of InstanceFormer look at, kept video by video, and pictures of it (its paper's figures 1 and 5)."""
 import json
 import os
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -51,7 +52,7 @@ class VideoAnalysis:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(json.loads(str(arrays['video_id'])), arrays['features'], arrays['locations'],
                            arrays['references'])
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f'{path} is not a file of tools/test_video.py --analysis ({error}).') from error
 
 

@@ -1,12 +1,14 @@
 """Official InstanceFormer files, Deformable DETR's and Swin's into our model."""
+import argparse
 import re
+from collections import Counter
 
 import pytest
 import torch
 from mmdet.models.layers import PatchMerging
 
 from helpers.tiny_instanceformer import MEMORY, tiny_model
-from mmvis.converters import convert_state_dict
+from mmvis.converters import convert_state_dict, load_checkpoint, read_checkpoint
 from mmvis.converters.instanceformer import our_name
 
 #: Ours -> official, where the pieces of a name differ; the inverse of the converter, written from the official modules.
@@ -72,12 +74,40 @@ def test_other_classes_start_anew():
 def test_deformable_detr_as_a_start():
     model = tiny_model()
     own, file = official_file(model)
-    shared = {key.removeprefix('detr.').replace('_box.', '.'): value for key, value in file.items()
-              if key.startswith('detr.') and 'temporal' not in key}
-    converted, report = convert_state_dict(shared, tiny_model(1))
+    converted, report = convert_state_dict(shared_names(file), tiny_model(1))
     assert report.source.startswith('Deformable DETR') and not report.unexpected
     assert {key.split('.')[0] for key in report.missing} == {'controller', 'mask_features'}
     assert all(torch.equal(converted[key], own[key]) for key in converted)
+
+
+def shared_names(file):
+    """Of an official state dict what Deformable DETR has, under its names."""
+    return {key.removeprefix('detr.').replace('_box.', '.'): value for key, value in file.items()
+            if key.startswith('detr.') and 'temporal' not in key}
+
+
+@pytest.mark.parametrize('names', [dict, shared_names], ids=['InstanceFormer', 'Deformable DETR'])
+def test_files_as_the_official_trainings_write_them(tmp_path, names):
+    """Weights beside the state of the optimizer and the options, which are an object of argparse."""
+    model = tiny_model(1, memory=MEMORY)
+    own, file = official_file(tiny_model(memory=MEMORY))
+    args = argparse.Namespace(lr=1e-4, lr_drop=[4, 10], dataset_file='jointovis', masks=True, device='cuda')
+    torch.save(dict(model=names(file), optimizer=dict(state={}, param_groups=[dict(lr=1e-4, params=[0])]),
+                    lr_scheduler=dict(milestones=Counter([4, 10])), epoch=15, args=args, tensorboard_step=0),
+               tmp_path / 'checkpoint0015.pth')
+    report = load_checkpoint(model, tmp_path / 'checkpoint0015.pth')
+    assert not report.unexpected and len(report.mapped) > 50
+    assert all(torch.equal(model.state_dict()[key], own[key]) for key in report.mapped)
+
+
+class Foreign:
+    """Not a record of plain values."""
+
+
+def test_options_that_hold_other_objects_are_refused(tmp_path):
+    torch.save(dict(model={}, args=argparse.Namespace(callback=Foreign())), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='refused'):
+        read_checkpoint(tmp_path / 'a.pth')
 
 
 @pytest.fixture(scope='module')

@@ -1,13 +1,20 @@
 """tools/coco_keep_for_*.py as a user types them."""
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_tool(name, folder, monkeypatch):
+    """The command, in a folder, for its file in.json."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    monkeypatch.setattr(sys, 'argv', ['coco_keep', 'in.json'])
+    runpy.run_path(str(ROOT / f'tools/coco_keep_for_{name}.py'), run_name='__main__')
 
 
 @pytest.mark.parametrize('name, kept', [('ovis', {1, 9}), ('ytvis21', {1, 3, 9}), ('ytvis19', {1, 3, 9})])
@@ -18,19 +25,18 @@ def test_keeps_the_categories_with_a_counterpart(name, kept, tmp_path, monkeypat
                    annotations=[dict(id=i, image_id=10 * i, category_id=i, bbox=[0, 0, 1, 1], area=1, iscrowd=0,
                                      segmentation=[[0, 0, 1, 0, 1, 1]]) for i in ids])
     (tmp_path / 'in.json').write_text(json.dumps(content))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    monkeypatch.setattr(sys, 'argv', ['coco_keep', 'in.json'])
-    runpy.run_path(str(ROOT / f'tools/coco_keep_for_{name}.py'), run_name='__main__')
+    run_tool(name, tmp_path, monkeypatch)
     out = json.loads((tmp_path / f'coco_keepfor_{name}.json').read_text())
     assert {x['category_id'] for x in out['annotations']} == kept
     assert {x['id'] for x in out['images']} == {10 * i for i in kept}
     assert out['categories'] == content['categories'] and out.keys() == content.keys()
 
 
-def test_a_foreign_file_is_named(tmp_path):
-    (tmp_path / 'in.json').write_text('{"videos": []}')
-    done = subprocess.run([sys.executable, ROOT / 'tools/coco_keep_for_ovis.py', 'in.json'], cwd=tmp_path,
-                          capture_output=True, text=True)
-    assert done.returncode == 1 and 'in.json is not a COCO annotation file' in done.stderr
-    assert 'Traceback' not in done.stderr
+@pytest.mark.parametrize('content', [b'{"videos": []}', b'[1, 2]', b'{"images": [', b'\xff\xfe'])
+def test_a_foreign_file_is_named(tmp_path, content, monkeypatch, capsys):
+    (tmp_path / 'in.json').write_bytes(content)
+    with pytest.raises(SystemExit) as stop:
+        run_tool('ovis', tmp_path, monkeypatch)
+    said = capsys.readouterr().err
+    assert stop.value.code == 1 and 'in.json is not a COCO annotation file' in said and said.count('\n') == 1
+    assert not (tmp_path / 'coco_keepfor_ovis.json').exists()

@@ -28,8 +28,15 @@ def test_other_files_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match='--analysis'):
         VideoAnalysis.load(tmp_path / 'none.npz')
     np.savez(tmp_path / 'other.npz', x=np.zeros(3))
-    with pytest.raises(ValueError, match='is not a file of'):
-        VideoAnalysis.load(tmp_path / 'other.npz')
+    whole = VideoAnalysis(1, np.zeros((3, 4, 8)), np.zeros((3, 4, 2, 1, 1, 2)), np.zeros((3, 4, 2)))
+    whole.save(tmp_path / 'whole.npz')
+    data = (tmp_path / 'whole.npz').read_bytes()
+    (tmp_path / 'cut.npz').write_bytes(data[:len(data) // 2])
+    with open(tmp_path / 'array.npz', 'wb') as file:
+        np.save(file, np.zeros(3))
+    for name in ('other.npz', 'cut.npz', 'array.npz'):
+        with pytest.raises(ValueError, match=f'{name} is not a file of'):
+            VideoAnalysis.load(tmp_path / name)
 
 
 def test_dots_stand_where_the_points_are():

@@ -11,7 +11,7 @@ the finest level; --what references draws the point that a slot starts from, --w
 import argparse
 import sys
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checko
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from mmengine.registry import init_default_scope  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.datasets import VISDataset  # noqa: E402
 from mmvis.engine import CfgOptions, load_config  # noqa: E402
 from mmvis.registry import DATASETS  # noqa: E402
 from mmvis.visualization import write_image  # noqa: E402
@@ -48,24 +49,35 @@ def dots(analysis: VideoAnalysis, frame: int, tracks: int, what: str) -> List[np
     return list(places.mean(1, keepdims=True) if what == 'centres' else places)
 
 
+def chosen_videos(dataset: VISDataset, folder: str, wanted: Optional[List[str]]) -> List[int]:
+    """Positions in the dataset of the wanted videos, by default of those that have a file in the folder."""
+    ids = [str(video_id) for video_id in dataset.video_ids]
+    if wanted:
+        unknown = [video_id for video_id in wanted if video_id not in ids]
+        if unknown:
+            raise ValueError(f'--videos: {dataset.ann_file} has no video {unknown[0]}.')
+        return [ids.index(video_id) for video_id in wanted]
+    found = [index for index, video_id in enumerate(ids) if analysis_file(folder, video_id).is_file()]
+    if not found:
+        raise ValueError(f'{folder} has no file of a video of {dataset.ann_file}.')
+    return found
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope('mmvis')
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    drawn = 0
-    for index, video_id in enumerate(dataset.video_ids):
-        path = analysis_file(args.folder, video_id)
-        if (args.videos and str(video_id) not in args.videos) or (not args.videos and not path.is_file()):
-            continue
+    for index in chosen_videos(dataset, args.folder, args.videos):
+        path = analysis_file(args.folder, dataset.video_ids[index])
         analysis, folder = VideoAnalysis.load(path), Path(args.out) / path.stem
+        if len(analysis.features) != dataset.video_lengths[index]:
+            raise ValueError(f'{path} has {len(analysis.features)} frames, the video in {dataset.ann_file} has '
+                             f'{dataset.video_lengths[index]}: it is of another set.')
         for frame in range(len(analysis.features)):
             image = draw_locations(dataset.load_image(index, frame), dots(analysis, frame, args.tracks, args.what))
             write_image(folder / f'{frame:05d}.png', image)
-        drawn += 1
         print(f'{len(analysis.features)} frames: {folder}', flush=True)
-    if not drawn:
-        raise ValueError(f'{args.folder} has no file of a video of {dataset.ann_file}.')
 
 
 if __name__ == '__main__':

@@ -30,6 +30,8 @@ def main() -> None:
     titles = args.titles or args.files
     if len(titles) != len(args.files):
         raise ValueError(f'--titles: {len(titles)} titles for {len(args.files)} files.')
+    if len(set(titles)) < len(titles):
+        raise ValueError(f'Every panel needs a title of its own (--titles), not {", ".join(titles)}.')
     panels = {title: VideoAnalysis.load(file).features[:, :args.tracks] for title, file in zip(titles, args.files)}
     plot_embeddings(panels, Path(args.out))
     print(args.out)

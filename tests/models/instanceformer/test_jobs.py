@@ -1,12 +1,14 @@
-"""The published jobs, two iterations each, with a tiny network: COCO pre-training, YouTube-VIS with COCO, OVIS from
-that checkpoint, evaluation with analysis, and training on two machines."""
+"""The published jobs, two iterations each, with a tiny network: COCO pre-training, YouTube-VIS with COCO, OVIS with
+COCO from that checkpoint, evaluation with analysis, and training on two machines."""
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,11 +17,13 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 
-from helpers.tiny_vis import make_tiny_dataset
+from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmvis.datasets.categories import OVIS, YTVIS_2019
 from mmvis.datasets.coco_categories import COCO
 from mmvis.engine import load_config
 from mmvis.registry import MODELS
+from mmvis.visualization.analysis import VideoAnalysis
+from mmvis.visualization.drawing import track_color
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / 'configs' / 'instanceformer'
@@ -27,6 +31,10 @@ TINY = ['model.backbone.depth=18', 'model.backbone.base_channels=8', 'model.back
         'model.neck.in_channels=[16,32,64]', 'model.neck.out_channels=32', 'model.neck.norm_cfg.num_groups=8',
         'model.neck.num_outs=3', 'model.num_levels=3', 'model.embed_dims=32', 'model.num_heads=4', 'model.num_points=2',
         'model.feedforward_dims=32', 'model.encoder_layers=1', 'model.decoder_layers=2', 'model.num_queries=20']
+#: Config, config whose checkpoint it starts from, clips a step (the sets hold 2, 4 and 4 clips).
+CHAIN = [('instanceformer_r50_coco', None, 1),
+         ('instanceformer_r50_joint_ytvis2019', 'instanceformer_r50_coco', 2),
+         ('instanceformer_r50_joint_ovis', 'instanceformer_r50_joint_ytvis2019', 2)]
 SHORT = ['train_cfg.max_epochs=1', 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
          'default_hooks.logger.interval=1']
 
@@ -53,15 +61,23 @@ def make_coco(root, num=2):
     (root / 'annotations' / 'instances_train2017.json').write_text(json.dumps(content))
 
 
+def add_occlusion(content):
+    """What the annotations of OVIS say besides."""
+    for annotation in content['annotations']:
+        annotation['occlusion'] = [rle and 'no_occlusion' for rle in annotation['segmentations']]
+
+
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
-    """A folder with ``data/{coco,ytvis2019,ovis}``."""
+    """A folder with ``data/{coco,ytvis2019,ovis,sample}``."""
     folder = tmp_path_factory.mktemp('project')
     make_coco(folder / 'data' / 'coco')
-    for name, categories in (('ytvis2019', YTVIS_2019), ('ovis', OVIS)):
+    for name, categories in (('ytvis2019', YTVIS_2019), ('ovis', OVIS), ('sample', dict(enumerate('abcdefgh')))):
         for split in ('train', 'valid'):
-            make_tiny_dataset(folder / 'data' / name, 1, 2 if split == 'train' else 4, split=split,
-                              categories=table(categories))
+            ann_file = make_tiny_dataset(folder / 'data' / name, 1, 2 if split == 'train' else 4, split=split,
+                                         categories=table(categories))
+            if name == 'ovis':
+                edit_json(ann_file, add_occlusion)
     for name in ('tools', 'configs'):
         (folder / name).symlink_to(ROOT / name)
     return folder
@@ -72,11 +88,11 @@ def run(project, monkeypatch, capfd):
     """run('train', ...) runs tools/train.py in this process, in the folder of the project: what it printed."""
     monkeypatch.chdir(project)
 
-    def call(tool, *args, options=()):
+    def call(tool, *args, options=(), network=TINY):
         spec = importlib.util.spec_from_file_location(f'{tool}_tool', ROOT / f'tools/{tool}.py')
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        options = [*TINY, *options, f'experiment_name={uuid.uuid4().hex}']
+        options = [*network, *options, f'experiment_name={uuid.uuid4().hex}']
         monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, args), '--cfg-options', *options])
         torch.set_num_threads(1)
         try:
@@ -87,10 +103,21 @@ def run(project, monkeypatch, capfd):
     return call
 
 
-@pytest.mark.parametrize('name, load_from, batch_size', [
-    ('instanceformer_r50_coco', None, 1),
-    ('instanceformer_r50_joint_ytvis2019', 'instanceformer_r50_coco', 2),
-    ('instanceformer_r50_ovis', 'instanceformer_r50_joint_ytvis2019', 1)])
+def test_the_jobs_are_those_of_the_migration_page():
+    rows = [line for line in (ROOT / 'docs' / 'migration.md').read_text(encoding='utf-8').splitlines()
+            if line.startswith('| InstanceFormer |')]
+    named = {stem for row in rows for stem in re.findall(r'configs/instanceformer/(\w+)\.py', row)}
+    assert named == {name for name, *_ in CHAIN}
+
+
+@pytest.mark.parametrize('name, load_from', [job[:2] for job in CHAIN])
+def test_a_job_looks_for_the_checkpoint_of_the_job_before_it(name, load_from):
+    cfg, before = load_config(f'{name}.py'), load_from and load_config(f'{load_from}.py')
+    assert cfg.load_from == (f'work_dirs/{load_from}/epoch_{before.train_cfg.max_epochs}.pth' if before
+                             else 'models/resnet50.pth')
+
+
+@pytest.mark.parametrize('name, load_from, batch_size', CHAIN)
 def test_the_chain_of_trainings(run, project, name, load_from, batch_size):
     options = [*SHORT, f'train_dataloader.batch_size={batch_size}', 'train_dataloader.batch_sampler.drop_last=False']
     args = [f'{name}.py', '--seed', 0]
@@ -102,35 +129,83 @@ def test_the_chain_of_trainings(run, project, name, load_from, batch_size):
     assert '[2/2]' in out and (project / 'work_dirs' / name / 'epoch_1.pth').is_file(), out[-2000:]
     if load_from is not None:                                  # the class branches start anew, the rest comes along
         assert 'layout: mmvis' in out and 'class_branches.0.weight (shape' in out
-    assert ('loss_contrastive' in out) == (name == 'instanceformer_r50_ovis')
+    assert ('loss_contrastive' in out) == (name == 'instanceformer_r50_joint_ovis')
 
 
-def test_evaluation_and_analysis(run, project):
-    name = 'instanceformer_r50_joint_ytvis2019'
+@pytest.mark.parametrize('name, load_from', [('instanceformer_r18_sample_pretrain', None),
+                                             ('instanceformer_r18_sample', 'instanceformer_r18_sample_pretrain')])
+def test_the_trainings_on_the_sample_set(run, project, name, load_from):
+    """The network of these configs as it is: single frames, then clips of three."""
+    more = ['--load-from', project / 'work_dirs' / load_from / 'epoch_1.pth'] if load_from else []
+    out = run('train', f'{name}.py', '--seed', 0, *more, network=(),
+              options=[*SHORT, 'train_dataloader.batch_size=1', 'train_cfg.val_interval=0'])
+    assert '[2/2]' in out and (project / 'work_dirs' / name / 'epoch_1.pth').is_file(), out[-2000:]
+    assert ('loss_contrastive' in out) == (load_from is not None)
+
+
+@pytest.mark.parametrize('name, categories', [('instanceformer_r50_joint_ytvis2019', YTVIS_2019),
+                                              ('instanceformer_r50_joint_ovis', OVIS)])
+def test_evaluation_and_analysis(run, project, name, categories):
     checkpoint = project / 'work_dirs' / name / 'epoch_1.pth'
     if not checkpoint.is_file():
         pytest.skip('the training before it failed')
-    out = run('test_video', f'{name}.py', checkpoint, '--out', 'results.json', '--eval', 'segm',
-              '--analysis', 'analysis',
+    out = run('test_video', f'{name}.py', checkpoint, '--out', f'{name}.json', '--eval', 'segm', '--analysis', name,
               options=['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'])
-    assert 'AP' in out
-    entries = json.loads((project / 'results.json').read_text())
-    assert entries and {entry['category_id'] for entry in entries} <= set(YTVIS_2019)
+    assert '\nAP ' in out
+    entries = json.loads((project / f'{name}.json').read_text())
+    assert entries and {entry['category_id'] for entry in entries} <= set(categories)
     assert all(len(entry['segmentations']) == 4 for entry in entries)
-    assert (project / 'analysis' / '10.npz').is_file()
+    analysis = VideoAnalysis.load(project / name / '10.npz')
+    assert analysis.locations.shape == (4, analysis.features.shape[1], 4, 3, 2, 2)
+
+
+def test_pictures_of_an_analysis(project, monkeypatch, capsys):
+    """Two tracks that look at known places, on the video of the fixture: 4 frames of 80 x 48."""
+    monkeypatch.chdir(project)
+    places = np.broadcast_to(np.array([[.25, .5], [.75, .5]], np.float32)[None, :, None, None, None],
+                             (4, 2, 4, 3, 2, 2))
+    rng = np.random.default_rng(0)
+    VideoAnalysis(10, rng.normal(size=(4, 2, 8)).astype(np.float32), places, places[:, :, 0, 0, 0]).save(
+        project / 'known' / '10.npz')
 
     def tool(name, *args):
-        command = [sys.executable, f'tools/analysis/{name}.py', *args]
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
+        """Exit status of a tool (None: well) and the last line that it says of an error."""
+        spec = importlib.util.spec_from_file_location(f'{name}_tool', ROOT / f'tools/analysis/{name}.py')
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *args])
+        try:
+            module.run_tool(module.main)
+        except SystemExit as stop:
+            return stop.code, capsys.readouterr().err.splitlines()[-1]
+        return None, ''
 
-    tool('reference_points', f'{name}.py', 'analysis', '--out', 'points', '--tracks', '3')
-    pictures = sorted((project / 'points' / '10').glob('*.png'))
-    assert len(pictures) == 4 and cv2.imread(str(pictures[0])).shape == (48, 80, 3)
-    tool('make_video', 'points/10')
-    assert (project / 'points' / '10' / 'video.mp4').stat().st_size > 0
-    tool('tsne', 'analysis/10.npz', 'analysis/10.npz', '--tracks', '3', '--out', 'tsne.png')
-    assert (project / 'tsne.png').is_file()
+    config = 'instanceformer_r50_joint_ytvis2019.py'
+    frames = [cv2.imread(str(path)) for path in sorted((project / 'data/ytvis2019/valid').rglob('*.jpg'))]
+    for what in ('locations', 'references', 'centres'):
+        assert tool('reference_points', config, 'known', '--out', what, '--what', what) == (None, '')
+        pictures = [cv2.imread(str(path)) for path in sorted((project / what / '10').glob('*.png'))]
+        assert len(pictures) == len(frames) == 4
+        for picture, frame in zip(pictures, frames):
+            assert (picture[24, 20] == track_color(0)).all() and (picture[24, 60] == track_color(1)).all()
+            changed = np.argwhere((picture != frame).any(-1))
+            assert all(abs(y - 24) < 6 and min(abs(x - 20), abs(x - 60)) < 6 for y, x in changed)
+
+    assert tool('make_video', 'locations/10') == (None, '')
+    video = cv2.VideoCapture(str(project / 'locations' / '10' / 'video.mp4'))
+    assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (4, 5)
+    assert tool('tsne', 'known/10.npz', 'known/10.npz', '--titles', 'a', 'b', '--out', 'tsne.png') == (None, '')
+    height, width = cv2.imread(str(project / 'tsne.png')).shape[:2]
+    assert width == 2 * height                                         # two panels
+
+    for answer, word in ((tool('reference_points', config, 'known', '--videos', '11'), 'no video 11'),
+                         (tool('reference_points', config, 'nowhere'), 'nowhere has no file of a video of'),
+                         (tool('tsne', 'known/10.npz', 'known/10.npz'), 'a title of its own'),
+                         (tool('make_video', 'known'), 'known holds no pictures')):
+        assert answer[0] == 1 and answer[1].startswith('error: ') and word in answer[1]
+    VideoAnalysis(10, np.zeros((9, 2, 8)), np.zeros((9, 2, 4, 3, 2, 2)), np.zeros((9, 2, 2))).save(
+        project / 'foreign' / '10.npz')
+    assert 'has 9 frames' in tool('reference_points', config, 'foreign')[1]
 
 
 @pytest.mark.skipif(shutil.which('sh') is None, reason='needs a shell')
@@ -160,6 +235,17 @@ def test_class_units_are_category_ids(path):
     else:
         assert list(model.class_units) == list(tables.get(dataset.type, YTVIS_2019))
         assert model.num_classes == {'COCOClipsDataset': 91, 'OVISDataset': 27}.get(dataset.type, 42)
+
+
+def test_swin_large_has_the_published_size(monkeypatch):
+    """213.2 million parameters (with memory 214.8), as the official state dicts hold; maps of strides 8 to 64."""
+    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))           # mmdet reads its numbers
+    for name, millions in (('joint_ytvis2019', 213.2), ('joint_ovis', 214.8)):
+        with torch.device('meta'):
+            model = MODELS.build(load_config(f'instanceformer_swin_large_{name}.py').model).eval()
+        shapes = model.encode(torch.empty(1, 3, 128, 192, device='meta')).shapes
+        assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
+        assert shapes == [(16, 24), (8, 12), (4, 6), (2, 3)]
 
 
 @pytest.mark.parametrize('name, rate, backbone', [('instanceformer_r50_ytvis2019', 1e-4, 1e-5),

@@ -197,11 +197,12 @@ def test_matched_slots_become_memory_first():
 
 def test_official_mask_pairs_concern_only_other_layers_of_later_frames():
     batch = [[7, 9, 12], [9, 7, 12]], [[3, 5], [5, 3]]
-    ours = losses_of(tiny_model(), tiny_batch(*batch))
-    official = losses_of(tiny_model(official_mask_pairs=True), tiny_batch(*batch))
+    # with the weights of this seed the two layers match the objects to different slots
+    ours = losses_of(tiny_model(1), tiny_batch(*batch))
+    official = losses_of(tiny_model(1, official_mask_pairs=True), tiny_batch(*batch))
     differing = {name for name in ours if not torch.allclose(ours[name], official[name])}
-    assert differing <= {'loss_mask_0', 'loss_dice_0'}
-    single = [losses_of(tiny_model(official_mask_pairs=on), tiny_batch([[7, 9, 12]])) for on in (True, False)]
+    assert differing == {'loss_mask_0', 'loss_dice_0'}
+    single = [losses_of(tiny_model(1, official_mask_pairs=on), tiny_batch([[7, 9, 12]])) for on in (True, False)]
     assert all(torch.allclose(single[0][name], single[1][name]) for name in single[0])
 
 
