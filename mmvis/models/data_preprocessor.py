@@ -45,6 +45,10 @@ class ClipPreprocessor(BaseDataPreprocessor):
             clips = [clips] if isinstance(clips, Tensor) else clips
             if len(clips) != 1:
                 raise ValueError(f'Testing takes one chunk of one video at a time, got {len(clips)}.')
+        lengths = sorted({len(clip) for clip in clips})
+        if len(lengths) > 1:
+            raise ValueError(f'The clips of a batch have {" and ".join(map(str, lengths))} frames: data sets that are '
+                             'trained on together need the same num_frames.')
         clips = [self.normalize(clip) for clip in clips]
         height, width = (self._round_up(max(clip.shape[axis] for clip in clips)) for axis in (-2, -1))
         clips = [self._pad(clip, height, width) for clip in clips]

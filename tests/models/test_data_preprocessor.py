@@ -54,6 +54,11 @@ def test_test_takes_one_chunk():
         ClipPreprocessor()(dict(inputs=[torch.zeros(1, 3, 4, 4, dtype=torch.uint8)] * 2), training=False)
 
 
+def test_clips_of_a_batch_have_one_length():
+    with pytest.raises(ValueError, match='2 and 3 frames'):
+        ClipPreprocessor()(dict(inputs=[torch.zeros(n, 3, 4, 4, dtype=torch.uint8) for n in (3, 2)]), training=True)
+
+
 def test_everything_moves_to_the_device():
     out = ClipPreprocessor().to('meta')(make_batch(), training=True)
     assert out['inputs'].device.type == 'meta'

@@ -144,6 +144,9 @@ class InstanceFormer(VISModel):
                      feedforward_dims=feedforward_dims, dropout=dropout)
         self.encoder = Encoder(encoder_layers, **layer)
         self.decoder = Decoder(decoder_layers, **layer, with_memory=memory is not None)
+        if memory is not None and memory.get('num_tokens', 0) > num_queries:
+            raise ValueError(f'InstanceFormer: memory.num_tokens is {memory["num_tokens"]}, but there are only '
+                             f'{num_queries} slots (num_queries) to choose them from.')
         self.memory = TokenMemory(num_classes, embed_dims, **memory) if memory is not None else None
         self.query_embedding = nn.Embedding(num_queries, 2 * embed_dims)            # positions, then first contents
         self.reference_points = nn.Linear(embed_dims, 2)

@@ -225,3 +225,5 @@ def test_mistakes_in_a_config_are_named():
         MODELS.build(tiny_config(propagate_reference='divide'))
     with pytest.raises(ValueError, match='class_units'):
         MODELS.build(tiny_config(class_units=[1, 2, NUM_CLASSES]))
+    with pytest.raises(ValueError, match='memory.num_tokens is 500'):
+        MODELS.build(tiny_config(memory=dict(num_tokens=500, num_frames=3)))
