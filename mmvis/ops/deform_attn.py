@@ -3,10 +3,11 @@
 The usual fallback without a compiled kernel calls ``grid_sample`` once a level and holds every sampled vector.
 Here the whole operation is one weighted ``embedding_bag``: the rows of the table are the value vectors of one
 head at one place, and a bag holds the four corners of all sampling points of one (query, head). Nothing of the
-size points x channels is ever made.
+size points x channels is ever made. On a CPU the gradient is two products of sparse matrices (SciPy's and PyTorch's).
 """
 import warnings
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.sparse import csr_matrix
@@ -37,9 +38,8 @@ def ms_deform_attn(value: Tensor, spatial_shapes: Tensor, level_start_index: Ten
     if sampling_locations.dtype in (torch.float16, torch.bfloat16):  # too coarse to name a pixel
         sampling_locations = sampling_locations.float()
     table, level_starts = _bordered_table(value, shapes, level_start_index.tolist())
-    indices, weights = _bags(shapes, level_starts, table.shape[1], sampling_locations, attention_weights)
-    bag_sums = _BagSums.apply if table.device.type == 'cpu' and torch.is_grad_enabled() else _bag_sums
-    out = bag_sums(table.reshape(-1, channels), indices, weights.to(value.dtype))
+    attend = _Attend.apply if value.device.type == 'cpu' and torch.is_grad_enabled() else _attend
+    out = attend(table, sampling_locations, attention_weights, shapes, level_starts)
     return out.view(batch, sampling_locations.shape[1], heads * channels)
 
 
@@ -62,15 +62,23 @@ def _bordered_table(value: Tensor, shapes: list, starts: list) -> tuple[Tensor, 
     return torch.cat(levels, dim=1).view(batch, -1, heads, channels), level_starts
 
 
-def _bags(shapes: list, level_starts: list, places: int, locations: Tensor,
-          attention: Tensor) -> tuple[Tensor, Tensor]:
-    """Table rows and weights of the four corners: int32 and float [B * Q * M, 4 * L * P]."""
+def _attend(table: Tensor, locations: Tensor, attention: Tensor, shapes: list, level_starts: list) -> Tensor:
+    """[B * Q * M, D] from a bordered table [B, places, M, D]."""
+    return _weighted_sum(table, *_corners(shapes, level_starts, table.shape[1], locations), attention)
+
+
+def _corners(shapes: list, level_starts: list, places: int, locations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Table rows of the four corners of every point, int32 [B * Q * M, 4 * L * P], and the parts of the way from the
+    left to the right and from the upper to the lower corners, [B * Q * M, L * P] each."""
     batch, queries, heads, levels, points, _ = locations.shape
     device, dtype = locations.device, locations.dtype
 
     def constant(values, dtype):  # one number a level, laid out like the points: [M * L * P]
         per_level = torch.tensor(values, dtype=dtype, device=device).view(levels, 1)
         return per_level.expand(heads, levels, points).reshape(-1)
+
+    def per_bag(x):
+        return x.reshape(batch * queries * heads, levels * points)
 
     # Everything is [B, Q, M * L * P], so that constants broadcast over long contiguous rows.
     x, y = locations.reshape(batch, queries, heads * levels * points, 2).unbind(-1)
@@ -84,57 +92,84 @@ def _bags(shapes: list, level_starts: list, places: int, locations: Tensor,
     first = first + torch.arange(batch, dtype=torch.int32, device=device).view(-1, 1, 1) * (places * heads)
     top = y_floor.to(torch.int32).mul_(row_step).add_(x_floor.to(torch.int32).mul_(heads)).add_(first)
     bottom = top + row_step
-    corners = (top, top + heads, bottom, bottom + heads)
-
-    attention = attention.reshape(batch, queries, heads * levels * points)
-    weight_bottom = attention * y_part
-    weight_top = attention - weight_bottom
-    top_right, bottom_right = weight_top * x_part, weight_bottom * x_part
-    weights = (weight_top - top_right, top_right, weight_bottom - bottom_right, bottom_right)
-
-    def gather(parts):
-        parts = [part.reshape(batch * queries * heads, levels * points) for part in parts]
-        return torch.stack(parts, dim=1).flatten(1)
-    return gather(corners), gather(weights)
+    corners = torch.stack([per_bag(rows) for rows in (top, top + heads, bottom, bottom + heads)], dim=1)
+    return corners.flatten(1), per_bag(x_part), per_bag(y_part)
 
 
-def _bag_sums(table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of the table's rows in every bag: [R, D], int32 [bags, K] and [bags, K] to [bags, D]."""
-    return F.embedding_bag(indices, table, per_sample_weights=weights, mode='sum')
+def _weighted_sum(table: Tensor, corners: Tensor, x_part: Tensor, y_part: Tensor, attention: Tensor) -> Tensor:
+    """Sum over the points of attention times bilinear sample; ``corners`` and parts as ``_corners`` gives them."""
+    weights = _corner_weights(x_part, y_part, attention.reshape(x_part.shape)).to(table.dtype)
+    return F.embedding_bag(corners, table.reshape(-1, table.shape[-1]), per_sample_weights=weights, mode='sum')
 
 
-class _BagSums(torch.autograd.Function):
-    """``_bag_sums`` with a faster gradient on a CPU.
+def _corner_weights(x_part: Tensor, y_part: Tensor, attention: Tensor) -> Tensor:
+    """Float [B * Q * M, 4 * L * P], in the order of the corners: upper left, upper right, lower left, lower right."""
+    lower = attention * y_part
+    upper = attention - lower
+    upper_right, lower_right = upper * x_part, lower * x_part
+    return torch.stack([upper - upper_right, upper_right, lower - lower_right, lower_right], dim=1).flatten(1)
 
-    The operation is A @ table, where row b of the sparse matrix A has ``weights[b]`` in the columns ``indices[b]``.
+
+class _Attend(torch.autograd.Function):
+    """``_attend`` with its own gradient, for CPUs: five times as fast as that of ``embedding_bag``.
+
+    The output is A @ table, where row b of the sparse matrix A has the weights of bag b in the columns
+    ``corners[b]``; a column may occur more than once.
     """
 
     @staticmethod
-    def forward(ctx, table, indices, weights):
-        ctx.save_for_backward(table, indices, weights)
-        return _bag_sums(table, indices, weights)
+    def forward(ctx, table, locations, attention, shapes, level_starts):
+        corners, x_part, y_part = _corners(shapes, level_starts, table.shape[1], locations)
+        ctx.save_for_backward(table, locations, attention, corners, x_part, y_part)
+        ctx.shapes = shapes
+        return _weighted_sum(table, corners, x_part, y_part, attention)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        table, indices, weights = ctx.saved_tensors
-        dtype = torch.promote_types(table.dtype, torch.float32)         # no sparse matrices of 16 bits
-        table, weights, grad = (x.to(dtype).contiguous() for x in (table, weights, grad))
-        shape = len(indices), len(table)
-        starts = torch.arange(0, indices.numel() + 1, max(indices.shape[1], 1), dtype=torch.int32)
-        columns = indices.flatten()
-        grad_table = grad_weights = None
+        table, locations, attention, corners, x_part, y_part = ctx.saved_tensors
+        dtype = torch.promote_types(table.dtype, torch.float32)             # no sparse matrices of 16 bits
+        grad, x_part, y_part = grad.to(dtype).contiguous(), x_part.to(dtype), y_part.to(dtype)
+        bag_attention = attention.reshape(x_part.shape).to(dtype)
+        rows = table.reshape(-1, table.shape[-1])
+        grad_table = grad_locations = grad_attention = None
         if ctx.needs_input_grad[0]:
-            matrix = csr_matrix((weights.flatten().numpy(), columns.numpy(), starts.numpy()), shape)
-            grad_table = torch.from_numpy(matrix.T @ grad.numpy()).to(ctx.saved_tensors[0].dtype)
-        if ctx.needs_input_grad[2]:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', UserWarning)        # that sparse CSR tensors are in beta state
-                wanted = torch.sparse_csr_tensor(starts, columns, torch.zeros_like(weights).flatten(), shape,
-                                                 check_invariants=False)
-            products = torch.sparse.sampled_addmm(wanted, grad, table.T, beta=0)
-            grad_weights = products.values().view_as(weights).to(ctx.saved_tensors[2].dtype)
-        return grad_table, None, grad_weights
+            weights = _corner_weights(x_part, y_part, bag_attention)
+            grad_table = _scatter(weights, corners, grad, len(rows)).view(table.shape)
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            products = _products(corners, grad, rows.to(dtype))
+            products = products.view(len(corners), 4, x_part.shape[1])
+            upper_left, upper_right, lower_left, lower_right = products.unbind(1)
+            upper, lower = upper_left.lerp(upper_right, x_part), lower_left.lerp(lower_right, x_part)
+            grad_attention = upper.lerp(lower, y_part).view(attention.shape)
+            grad_x = (upper_right - upper_left).lerp(lower_right - lower_left, y_part) * bag_attention
+            grad_y = (lower - upper) * bag_attention
+            grad_locations = _pixels_to_units(torch.stack([grad_x, grad_y], dim=-1), locations, ctx.shapes)
+        return grad_table, grad_locations, grad_attention, None, None
+
+
+def _scatter(weights: Tensor, corners: Tensor, grad: Tensor, num_rows: int) -> Tensor:
+    """A.T @ grad: the gradient [B * Q * M, D] of every bag, weighted, added to all rows of its corners."""
+    starts = np.arange(len(corners) + 1) * corners.shape[1]
+    matrix = csr_matrix((weights.flatten().numpy(), corners.flatten().numpy(), starts), (len(corners), num_rows))
+    return torch.from_numpy(matrix.T @ grad.numpy())
+
+
+def _products(corners: Tensor, grad: Tensor, rows: Tensor) -> Tensor:
+    """Scalar products of the gradient of every bag and the rows of its corners: those entries of grad @ rows.T."""
+    starts = torch.arange(len(corners) + 1, dtype=corners.dtype) * corners.shape[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)                        # that sparse tensors are in beta state
+        out = torch.sparse_csr_tensor(starts, corners.flatten(), grad.new_zeros(corners.numel()),
+                                      (len(corners), len(rows)), check_invariants=False)
+    return torch.sparse.sampled_addmm(out, grad, rows.T, beta=0, out=out).values()
+
+
+def _pixels_to_units(grad: Tensor, locations: Tensor, shapes: list) -> Tensor:
+    """Gradient of the places in pixels to that of ``locations``; zero beyond the border, as of ``grid_sample``."""
+    sizes = torch.tensor(shapes, dtype=locations.dtype).flip(-1)[:, None].expand(locations.shape[2:]).contiguous()
+    pixels = locations * sizes - 0.5
+    return (grad.view(locations.shape) * sizes).masked_fill_((pixels < -1) | (pixels >= sizes), 0)
 
 
 def _floor_inside(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:

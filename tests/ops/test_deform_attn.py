@@ -67,6 +67,74 @@ def test_gradient_agrees_with_grid_sample():
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-9)
 
 
+def compare_with_grid_sample(shapes, value, locations, attention):
+    shapes = torch.tensor(shapes)
+    starts = shapes.prod(1).cumsum(0) - shapes.prod(1)
+    ours, theirs = ([x.clone().requires_grad_() for x in (value, locations, attention)] for _ in range(2))
+    out = ms_deform_attn(ours[0], shapes, starts, *ours[1:])
+    out.square().sum().backward()
+    multi_scale_deformable_attn_pytorch(theirs[0], shapes, *theirs[1:]).square().sum().backward()
+    with torch.no_grad():
+        assert torch.equal(out, ms_deform_attn(ours[0], shapes, starts, *ours[1:]))
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-9)
+
+
+def test_gradient_on_pixels_and_borders():
+    pixels = torch.tensor([-1e6, -1.5, -1, -0.75, 0, 1, 1.5, 2, 3, 3.5, 4, 4.5, 7, 8, 1e6], dtype=torch.float64)
+    places = torch.cartesian_prod(pixels, pixels)
+    shapes = [[4, 8], [2, 1]]                                   # powers of two: the locations are met exactly
+    locations = torch.stack([(places + 0.5) / torch.tensor(shape[::-1]) for shape in shapes], dim=1)
+    g = torch.Generator().manual_seed(5)
+    value = torch.randn(1, 34, 2, 3, dtype=torch.float64, generator=g)
+    attention = torch.rand(1, len(places), 2, 2, 1, dtype=torch.float64, generator=g)
+    compare_with_grid_sample(shapes, value, locations[None, :, None, :, None].repeat(1, 1, 2, 1, 1, 1), attention)
+
+
+@pytest.mark.parametrize('batch, heads, channels, shapes, points', [
+    (1, 1, 1, [[3, 4]], 1), (3, 3, 5, [[1, 1], [2, 6], [5, 3], [4, 4]], 3), (2, 2, 33, [[6, 2], [1, 7]], 5)])
+def test_gradient_of_other_numbers(batch, heads, channels, shapes, points):
+    g = torch.Generator().manual_seed(6)
+    places = sum(height * width for height, width in shapes)
+    locations = torch.rand(batch, 9, heads, len(shapes), points, 2, dtype=torch.float64, generator=g) * 1.6 - 0.3
+    attention = torch.rand(locations.shape[:-1], dtype=torch.float64, generator=g)
+    value = torch.randn(batch, places, heads, channels, dtype=torch.float64, generator=g)
+    compare_with_grid_sample(shapes, value, locations, attention)
+
+
+@pytest.mark.parametrize('wanted', [(0,), (1,), (2,), (0, 2), (1, 2)])
+def test_gradient_of_some_inputs(wanted):
+    def gradients(which):
+        inputs = make(queries=7)
+        for index in which:
+            inputs[index].requires_grad_()
+        attend(*inputs).square().sum().backward()
+        return [x.grad for x in inputs]
+    for index, (some, every) in enumerate(zip(gradients(wanted), gradients(range(3)))):
+        assert torch.equal(some, every) if index in wanted else some is None
+
+
+@pytest.mark.parametrize('dtypes, tolerance', [
+    ((torch.float32, torch.float32, torch.float32), 1e-4), ((torch.float32, torch.float64, torch.float32), 1e-4),
+    ((torch.float64, torch.float32, torch.float64), 1e-4), ((torch.bfloat16, torch.float32, torch.float32), 0.03),
+    ((torch.bfloat16, torch.float32, torch.bfloat16), 0.03), ((torch.float16, torch.float32, torch.float16), 0.01)])
+def test_gradient_of_other_types(dtypes, tolerance):
+    exact = [x.requires_grad_() for x in make(queries=20)]
+    attend(*exact).sum().backward()
+    inputs = [x.to(dtype).requires_grad_() for x, dtype in zip(make(queries=20), dtypes)]
+    with torch.autocast('cpu', torch.bfloat16, enabled=torch.float16 not in dtypes):
+        attend(*inputs).sum().backward()
+    for a, b in zip(inputs, exact):
+        assert a.grad.dtype == a.dtype
+        torch.testing.assert_close(a.grad.double(), b.grad, rtol=tolerance, atol=tolerance)
+
+
+def test_gradient_without_queries():
+    value, locations, attention = (x.requires_grad_() for x in make())
+    attend(value, locations[:, :0], attention[:, :0]).sum().backward()
+    assert not value.grad.any()
+
+
 def test_levels_may_stand_in_any_order():
     value, locations, attention = make()
     swapped = torch.cat([value[:, 20:], value[:, :20]], 1)

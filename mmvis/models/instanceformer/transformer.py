@@ -87,10 +87,12 @@ class DeformableAttention(nn.Module):
         parts = (self.num_heads, self.num_levels, self.num_points)
         offsets = self.sampling_offsets(query).unflatten(-1, (*parts, 2))
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1)
-        references = references[:, :, None, :, None]
+        # One copy for all points: the sum then runs over longer rows.
+        references = references[:, :, None, :, None].expand(-1, -1, -1, -1, self.num_points, -1).contiguous()
         shapes = torch.tensor(tokens.shapes)
         if references.shape[-1] == 2:
-            locations = references + offsets / shapes.flip(-1).to(offsets)[:, None]
+            sizes = shapes.flip(-1).to(offsets)[:, None].expand_as(offsets[0, 0]).contiguous()
+            locations = references + offsets / sizes
         else:
             locations = references[..., :2] + offsets / self.num_points * references[..., 2:] * 0.5
         starts = shapes.prod(1).cumsum(0) - shapes.prod(1)
