@@ -12,4 +12,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=5, T_max=5, eta_min=2e-6, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(base_batch_size=4)
-load_from = 'work_dirs/ifc_r18_sample_frames/epoch_18.pth'
+load_from = 'work_dirs/ifc_r18_sample_frames/epoch_16.pth'

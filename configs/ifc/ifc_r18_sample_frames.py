@@ -25,11 +25,11 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 # Two processes of 4 frames: tools/train.py ... --gpus 2
-train_cfg = dict(_delete_=True, type='EpochTrainLoop', max_epochs=18, val_interval=6)
+train_cfg = dict(_delete_=True, type='EpochTrainLoop', max_epochs=16, val_interval=8)
 optim_wrapper = dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(_delete_=True), clip_grad=dict(max_norm=0.1))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=300),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=18, T_max=18, eta_min=5e-5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=16, T_max=16, eta_min=5e-5, convert_to_iter_based=True),
 ]
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))
 log_processor = dict(by_epoch=True)
