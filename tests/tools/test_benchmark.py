@@ -27,7 +27,8 @@ def test_table_with_yardstick_and_peer():
 
 
 def test_whole_videos_of_a_system_that_decides_later():
-    done = benchmark('ifc_r18_sample.py', '--frames', '1', '--whole-videos', '4', '--threads', '1')
+    done = benchmark('ifc_r18_sample.py', '--frames', '1', '--whole-videos', '4', '--threads', '1', '--cfg-options',
+                     'model.num_queries=12')
     assert done.returncode == 0, done.stderr
     seconds = float(re.search(r'all but load +(\d+\.\d+)', done.stdout)[1])
     speed = float(re.search(r'frames per second +(\d+\.\d+)', done.stdout)[1])
