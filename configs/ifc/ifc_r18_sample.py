@@ -14,10 +14,10 @@ train_dataloader = dict(
                                pipeline=train_pipeline))
 
 # Two processes of 2 clips: tools/train.py ... --gpus 2
-train_cfg = dict(max_epochs=8, val_interval=4)
+train_cfg = dict(max_epochs=3, val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=8, T_max=8, eta_min=2e-6, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=3, T_max=3, eta_min=2e-6, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(base_batch_size=4)
 load_from = 'work_dirs/ifc_r18_sample_frames/epoch_30.pth'
