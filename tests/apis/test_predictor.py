@@ -1,9 +1,6 @@
 """The predictor gives what the test loop gives, frame by frame, and keeps nothing."""
 import copy
-import ctypes
-import gc
 import pickle
-import sys
 import threading
 
 import numpy as np
@@ -12,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 import helpers.burst_tracker  # noqa: F401  (registers the toys)
+from helpers.resident import needs_proc, resident_kib
 from helpers.tiny_masktrack import NUM_CLASSES, tiny_config, tiny_model
 from helpers.tiny_vis import make_tiny_dataset
 from mmvis.apis import VISPredictor
@@ -212,16 +210,7 @@ def test_classes_come_from_the_set_the_checkpoint_or_the_annotation_file(data, t
     assert VISPredictor(config, data / 'toy.pth').category_ids == (3, 5, 8, 9, 14, 17, 20, 26)
 
 
-def resident_kib():
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)     # what is free already, but not given back, is no growth
-    if trim is not None:
-        trim(0)
-    with open('/proc/self/status') as file:
-        return next(int(line.split()[1]) for line in file if line.startswith('VmRSS'))
-
-
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
+@needs_proc
 @pytest.mark.parametrize('name', ['three late', 'MaskTrackRCNN'])
 def test_endless_input_takes_constant_memory(data, name):
     """1,100 frames out of 50 that come round again: memory and state after frame 100 stay."""

@@ -1,7 +1,5 @@
 """The way through start, step and finish, under mmengine's Runner."""
-import gc
 import json
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from helpers.resident import needs_proc, resident_kib
 from helpers.toy_tracker import ToyTracker
 from mmvis.engine.loops import VideoTestLoop, VideoValLoop, run_videos
 from mmvis.evaluation.results_writer import ResultsWriter
@@ -271,13 +270,7 @@ class TenTracks(ToyTracker):
         return [], [TrackScore(track, 0, 0.5) for track in range(10)]
 
 
-def resident_kib(name):
-    gc.collect()
-    with open('/proc/self/status') as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(name))
-
-
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
+@needs_proc
 def test_memory_does_not_grow_with_the_frames(tmp_path):
     """A video of 1,000 frames: after frame 100 at most the bytes of the RLEs and 2 KiB a frame, at any moment."""
     model = TenTracks()

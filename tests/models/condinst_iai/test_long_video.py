@@ -1,21 +1,12 @@
 """A stream of 2,000 frames with the bounded memory: the state and the process stay as large as they were."""
-import gc
-import sys
-
-import pytest
 import torch
+from helpers.resident import needs_proc, resident_kib
 from helpers.tiny_iai import tiny_config, tiny_model
 
 from mmvis.models.condinst_iai.model import IAIState
 from mmvis.structures import VideoInfo
 
 NUM_FRAMES = 2000
-
-
-def resident_kib() -> int:
-    gc.collect()
-    with open('/proc/self/status') as file:
-        return next(int(line.split()[1]) for line in file if line.startswith('VmRSS'))
 
 
 def state_bytes(state: IAIState) -> int:
@@ -25,7 +16,7 @@ def state_bytes(state: IAIState) -> int:
     return sum(x.untyped_storage().nbytes() for x in tensors) + sum(x.nbytes for x in state.book.cls_sums.values())
 
 
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
+@needs_proc
 def test_bounded_memory_is_flat_over_a_long_stream():
     torch.set_num_threads(1)
     config = tiny_config()                              # three levels of the pyramid do: the frames are small

@@ -1,12 +1,10 @@
 """A video of 1,000 frames through the data path, MaskTrackRCNN and the results writer: memory stays."""
-import gc
 import json
-import sys
 
-import pytest
 import torch
 from mmengine.config import Config
 
+from helpers.resident import needs_proc, resident_kib
 from helpers.tiny_masktrack import NUM_CLASSES, tiny_config, tiny_model
 from helpers.tiny_vis import make_tiny_dataset
 from mmvis.engine import build_runner
@@ -16,13 +14,7 @@ NUM_FRAMES = 1000
 CATEGORIES = [{'id': 3 * index + 2, 'name': f'class {index}'} for index in range(NUM_CLASSES)]
 
 
-def resident_kib() -> int:
-    gc.collect()
-    with open('/proc/self/status') as file:
-        return next(int(line.split()[1]) for line in file if line.startswith('VmRSS'))
-
-
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
+@needs_proc
 def test_memory_after_frame_100_grows_by_the_run_lengths_only(tmp_path):
     ann_file = make_tiny_dataset(tmp_path, 1, NUM_FRAMES, size=(64, 96), split='valid', categories=CATEGORIES)
     dataset = dict(type='VISDataset', ann_file=str(ann_file), img_prefix=str(tmp_path / 'valid' / 'JPEGImages'),
