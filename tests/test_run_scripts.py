@@ -172,6 +172,26 @@ def set_up(tmp_path):
     return source
 
 
+@pytest.mark.parametrize('active, expected', [
+    (dict(PYTHON='mine'), 'mine'), (dict(VIRTUAL_ENV='venv'), 'venv/bin/python'),
+    (dict(CONDA_PREFIX='conda', CONDA_DEFAULT_ENV='vis'), 'conda/bin/python'),
+    (dict(CONDA_PREFIX='conda', CONDA_DEFAULT_ENV='base'), 'project/tools/../.venv/bin/python'),
+    ({}, 'project/tools/../.venv/bin/python')])
+def test_launchers_take_the_environment_that_set_up_takes(tmp_path, active, expected):
+    for folder in ('venv', 'conda', 'project/.venv'):
+        python = tmp_path / folder / 'bin/python'
+        python.parent.mkdir(parents=True)
+        python.write_text('')
+        python.chmod(0o755)
+    tools = tmp_path / 'project' / 'tools'
+    tools.mkdir()
+    (tools / 'find_python.sh').symlink_to(ROOT / 'tools' / 'find_python.sh')
+    env = {key: value for key, value in os.environ.items() if key not in ('PYTHON', 'VIRTUAL_ENV', 'CONDA_PREFIX')}
+    done = subprocess.run(['sh', '-euc', 'TOOLS=project/tools; . "$TOOLS/find_python.sh"; echo "$PYTHON"'], cwd=tmp_path,
+                          env={**env, **active}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
+
+
 def test_set_up_installs_once(set_up, tmp_path):
     code, out, commands = set_up()
     assert code == 0 and out.splitlines()[-1] == str(tmp_path / 'env/bin/python')

@@ -79,9 +79,6 @@ def parse_args() -> argparse.Namespace:
                            help='of our network (fp32)')
     inference.add_argument('--peer', choices=('mmdet',), help="also measure mmdet's own MaskTrackRCNN, in float32")
     inference.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
-    inference.add_argument('--json', metavar='FILE', help='write the medians to this file, too')
-    inference.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
-                           help='change keys of the config')
     training = commands.add_parser('training', help='seconds a training step')
     training.add_argument('config', help='config file, or its name under configs/')
     training.add_argument('--batch-size', type=int, metavar='N', help='clips a step; by default that of the config')
@@ -89,8 +86,10 @@ def parse_args() -> argparse.Namespace:
     training.add_argument('--threads', type=int, default=2, metavar='N', help='number of threads (2)')
     training.add_argument('--amp', action='store_true', help='mixed precision, as in tools/train.py')
     training.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
-    training.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
-                          help='change keys of the config')
+    for command in (inference, training):
+        command.add_argument('--json', metavar='FILE', help='write the medians to this file, too')
+        command.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
+                             help='change keys of the config')
     add_arguments(commands)
     return parser.parse_args()
 
@@ -311,7 +310,7 @@ def benchmark_inference(args: argparse.Namespace) -> None:
             ours = kind(optimize_for_inference(model, args.precision), dataset)
             for _ in range(warm_up):
                 ours()
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            memory = peak_memory(args.device)
             subjects = {'mmvis': ours, 'yardstick': yardstick(args.device)}
             if args.peer:
                 peer = build_peer(build_model(cfg, args.checkpoint, 'cpu'), args.device)
@@ -325,8 +324,8 @@ def benchmark_inference(args: argparse.Namespace) -> None:
             record['runs'].append(dict(threads=threads, clock='CPU' if cpu_seconds else 'wall',
                                        seconds=median(seconds['mmvis']), yardstick=median(seconds['yardstick'])))
             if threads == args.threads[0]:  # later ones would count the yardstick and the peer
-                print(f'peak resident memory with our model alone: {memory:.0f} MiB')
-        print_gpu_memory(args.device)
+                record['memory_mib'] = memory
+                print(f'peak {memory_kind(args.device)} with our model alone: {memory:.0f} MiB')
     if args.json:
         write_json(args.json, record)
 
@@ -356,12 +355,22 @@ def benchmark_training(args: argparse.Namespace) -> None:
     print(f'{processor()}, torch {torch.__version__}, {args.device}, {args.threads} threads, {time.strftime("%Y-%m-%d")}')
     print(f'{size} clips of {len(batch["inputs"][0])} frames at {width}x{height}, {kind}: '
           f'{statistics.median(seconds[WARM_UP:]):.3f} wall seconds a step (median of {args.steps})')
-    print_gpu_memory(args.device)
+    print(f'peak {memory_kind(args.device)}: {peak_memory(args.device):.0f} MiB')
+    if args.json:
+        write_json(args.json, dict(config=Path(args.config).stem, amp=args.amp, device=args.device, clips=size,
+                                   frames=len(batch['inputs'][0]), size=(height, width), date=time.strftime('%Y-%m-%d'),
+                                   seconds=statistics.median(seconds[WARM_UP:]), memory_mib=peak_memory(args.device)))
 
 
-def print_gpu_memory(device: str) -> None:
-    if device != 'cpu':
-        print(f'peak memory on {torch.cuda.get_device_name()}: {torch.cuda.max_memory_allocated() / 2 ** 20:.0f} MiB')
+def peak_memory(device: str) -> float:
+    """MiB at most so far: of the process on a CPU, of tensors on a GPU."""
+    if device == 'cpu':
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return torch.cuda.max_memory_allocated() / 2 ** 20
+
+
+def memory_kind(device: str) -> str:
+    return 'resident memory' if device == 'cpu' else f'memory on {torch.cuda.get_device_name()}'
 
 
 def print_header(args: argparse.Namespace, dataset) -> None:

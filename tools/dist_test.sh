@@ -7,8 +7,10 @@ if [ $# -lt 3 ]; then
     echo "usage: sh tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test_video.py]" >&2
     exit 1
 fi
+TOOLS=$(dirname "$0")
+. "$TOOLS/find_python.sh"
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
 shift 3
-exec "${PYTHON:-python}" "$(dirname "$0")/test_video.py" "$CONFIG" "$CHECKPOINT" --gpus "$GPUS" "$@"
+exec "$PYTHON" "$TOOLS/test_video.py" "$CONFIG" "$CHECKPOINT" --gpus "$GPUS" "$@"

@@ -8,11 +8,8 @@ if [ $# -lt 2 ]; then
     exit 1
 fi
 TOOLS=$(dirname "$0")
-# an active environment, else the one of this project if it is there
-if [ -z "${PYTHON:-}${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$TOOLS/../.venv/bin/python" ]; then
-    PYTHON=$TOOLS/../.venv/bin/python
-fi
+. "$TOOLS/find_python.sh"
 CONFIG=$1
 GPUS=$2
 shift 2
-exec "${PYTHON:-python}" "$TOOLS/train.py" "$CONFIG" --gpus "$GPUS" "$@"
+exec "$PYTHON" "$TOOLS/train.py" "$CONFIG" --gpus "$GPUS" "$@"

@@ -7,10 +7,7 @@ if [ $# -lt 3 ]; then
     exit 1
 fi
 TOOLS=$(dirname "$0")
-# an active environment, else the one of this project if it is there
-if [ -z "${PYTHON:-}${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$TOOLS/../.venv/bin/python" ]; then
-    PYTHON=$TOOLS/../.venv/bin/python
-fi
+. "$TOOLS/find_python.sh"
 PARTITION=$1
 JOB_NAME=$2
 CONFIG=$3
@@ -32,4 +29,4 @@ fi
 # shellcheck disable=SC2086
 exec srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \
     --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$TOOLS/train.py" "$CONFIG" --launcher slurm "$@"
+    "$PYTHON" -u "$TOOLS/train.py" "$CONFIG" --launcher slurm "$@"

@@ -29,6 +29,7 @@ from mmengine.model import is_model_wrapper  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
+from mmvis.datasets import COCOClipsDataset  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules, official_pickle  # noqa: E402
 from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
@@ -161,6 +162,8 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     optimize_for_inference(model, args.precision)
     loop = runner.test_loop
     dataset = loop.dataset
+    if args.eval:
+        check_can_evaluate(dataset)
     if output is not None:
         loop.writer = ResultsWriter(str(output.json), dataset.video_ids, dataset.metainfo['category_ids'],
                                     describe_run(cfg, args, dataset), output.pickle)
@@ -174,6 +177,9 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
         raise
     if output is not None and is_main_process():
         print(f'Results: {output.json}' + (f' and {output.pickle}' if output.pickle else ''), flush=True)
+        if loop.writer.finished and (args.analysis or loop.sinks):
+            print(f'{len(loop.writer.finished)} of the videos were finished by an earlier run: pictures and analysis of them '
+                  'are what that run was asked for. Another --out makes all anew.', flush=True)
         if args.eval:
             evaluate(output.json, dataset, args.eval, cfg.metric)
         if args.upload_file:
@@ -235,8 +241,16 @@ def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
         submit(output.json, dataset)
 
 
+def check_can_evaluate(dataset) -> None:
+    """COCO's files have ground truth, but of images."""
+    if isinstance(dataset, COCOClipsDataset):
+        raise ValueError(f'--eval: {dataset.ann_file} describes images, and AP here is that of videos. Leave --eval out, or '
+                         'test on a video set.')
+
+
 def evaluate(results, dataset, kinds: List[str], metric: Dict[str, Any]) -> None:
     """Print AP and AR of a results file (or of its entries) by the rules of the config's VISMetric."""
+    check_can_evaluate(dataset)
     if not dataset.has_annotations:
         print(f'{dataset.ann_file} has no annotations, so nothing can be evaluated here; the results file is for the '
               f'server of the data set.', flush=True)

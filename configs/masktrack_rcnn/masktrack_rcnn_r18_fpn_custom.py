@@ -38,3 +38,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
     dict(type='MultiStepLR', by_epoch=True, begin=0, end=20, milestones=[14, 18], gamma=0.1),
 ]
+auto_scale_lr = dict(base_batch_size=4)

@@ -9,5 +9,6 @@ model = dict(
     neck=dict(in_channels=[256, 512, 1024, 2048], start_level=1),
     test_cfg=dict(score_thr=0.03))
 train_dataloader = dict(batch_size=8)
+auto_scale_lr = dict(base_batch_size=32)
 
 load_from = 'models/resnet50_caffe.pth'

@@ -20,14 +20,14 @@ class COCOClipsDataset(VISDataset):
     Args:
         target: 'ytvis2019', 'ytvis2021' or 'ovis': classes and category ids are those of that set, and only the
             categories with a counterpart are read (no side file is needed). ``None``: COCO's own 80 classes.
-        category_map: 'official', the published tables with their slips, or 'fixed'.
+        category_map: 'fixed', or 'official', the published tables with their slips.
         max_objects: leave out images with more objects (of the categories read, crowds not counted).
         clip: as for ``VISDataset``; by default the image itself.
         **kwargs: of ``VISDataset``.
     """
     TREE, NAME = 'coco', 'COCO 2017'
 
-    def __init__(self, *args: Any, target: Optional[str] = None, category_map: str = 'official',
+    def __init__(self, *args: Any, target: Optional[str] = None, category_map: str = 'fixed',
                  max_objects: Optional[int] = None, clip: Union[Dict, Any, None] = None, **kwargs: Any) -> None:
         self._target, self._category_map, self._max_objects = target, category_map, max_objects
         super().__init__(*args, clip=dict(type='SingleFrames') if clip is None else clip, **kwargs)

@@ -201,7 +201,8 @@ class VISDataset(Dataset):
         for video in self.videos:
             folder = video.file_names[0].split('/')[0]
             if folder not in present:
-                raise FileNotFoundError(f'{self.ann_file}: video {video.video_id}: file_names: the folder '
+                kind = 'folder' if '/' in video.file_names[0] else 'file'
+                raise FileNotFoundError(f'{self.ann_file}: video {video.video_id}: file_names: the {kind} '
                                         f'{os.path.join(self.img_prefix, folder)} is not there.')
 
     def _set_training_items(self) -> None:

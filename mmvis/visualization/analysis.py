@@ -60,7 +60,7 @@ class VideoAnalysis:
 class AnalysisRecorder:
     """Takes the slots of every frame from a model (its ``recorder``); writes FOLDER/<video id>.npz when a video ends.
 
-    All frames of a video are held until then: about 150 kB a frame with 50 tracks.
+    All frames of a video are held until then: about 100 kB a frame with 50 tracks of 256 channels.
     """
     folder: Path
     frames: List[Tuple[np.ndarray, ...]] = field(default_factory=list)

@@ -166,3 +166,10 @@ def test_unknown_targets(tmp_path, options, word):
     write_coco(tmp_path)
     with pytest.raises(ValueError, match=word):
         COCOClipsDataset('train', str(tmp_path), **options)
+
+
+def test_a_missing_image_is_called_a_file(tmp_path):
+    write_coco(tmp_path)
+    (tmp_path / 'coco' / 'train2017' / '000000000724.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match='video 724: file_names: the file .*000000000724.jpg is not there'):
+        COCOClipsDataset('train', str(tmp_path))

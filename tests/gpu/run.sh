@@ -8,13 +8,5 @@ cd "$ROOT"
 
 status=0
 "$PYTHON" -m pytest tests -m gpu "$@" || status=$?
-for config in configs/masktrack_rcnn/masktrack_rcnn_r50_fpn_1x_youtubevos.py; do
-    echo
-    echo "== $config"
-    for precision in fp32 bf16 fp16; do
-        "$PYTHON" tools/benchmark.py inference "$config" --device cuda --threads 1 --precision "$precision"
-    done
-    "$PYTHON" tools/benchmark.py training "$config" --device cuda
-    "$PYTHON" tools/benchmark.py training "$config" --device cuda --amp
-done
+"$PYTHON" tests/gpu/figures.py || status=$?
 exit "$status"

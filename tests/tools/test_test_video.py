@@ -14,6 +14,7 @@ import cv2
 import pytest
 import torch
 
+from helpers.tiny_coco import write_coco
 from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmvis.engine import build_runner, load_config
 from mmvis.evaluation import Evaluator, Rules, evaluate_results
@@ -122,9 +123,10 @@ def test_a_killed_run_goes_on_with_two_processes(data, expected, tmp_path):
     run.wait()
     assert not (tmp_path / 'results.json').exists()
 
-    finished = command(data, tmp_path, '--out', 'results.json', '--gpus', '2')
+    finished = command(data, tmp_path, '--out', 'results.json', '--gpus', '2', '--save_vis_path', 'pictures')
     assert finished.returncode == 0, finished.stderr
     assert 'Going on with results.json: ' in finished.stdout + finished.stderr
+    assert 'of the videos were finished by an earlier run: pictures and analysis' in finished.stdout
     assert (tmp_path / 'results.json').read_bytes() == expected
     assert not list(tmp_path.glob('results.json.*'))
 
@@ -290,3 +292,15 @@ def test_a_broken_frame_keeps_what_is_finished(data, tool, tmp_path, expected):
     frame.write_bytes(content)
     tool('--out', 'r.json', config=config)
     assert (tmp_path / 'r.json').read_bytes() == expected
+
+
+def test_ap_of_images_is_refused_before_the_run(tool, data, tmp_path):
+    """COCO's annotation file has ground truth, but no videos."""
+    write_coco(tmp_path)
+    config = tmp_path / 'images.py'
+    config.write_text((data / 'toy.py').read_text() + f'''
+test_dataloader['dataset'] = dict(type='COCOClipsDataset', split='train', data_root={str(tmp_path)!r}, test_mode=True)
+''')
+    with pytest.raises(ValueError, match='--eval: .*instances_train2017.json describes images'):
+        tool('--out', 'results.json', '--eval', 'segm', config=config)
+    assert not list(tmp_path.glob('results.json*'))

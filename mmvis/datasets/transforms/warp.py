@@ -57,7 +57,7 @@ class ClipWarp(ClipTransform):
         masks = np.zeros_like(frame.masks)
         for index, mask in enumerate(frame.masks):
             masks[index] = cv2.warpPerspective(mask, drawn, (width, height), flags=cv2.INTER_NEAREST)
-            if not self.overlaps:
+            if not self.overlaps and not frame.crowd[index]:      # a crowd takes nothing from an object
                 masks[:index] *= 1 - masks[index]
         warped = replace(frame, image=image, masks=masks)
         kept = select_objects(warped, masks.any((1, 2)))

@@ -9,6 +9,7 @@ from mmcv.cnn import ConvModule, Scale, build_norm_layer
 from mmdet.models.utils.misc import aligned_bilinear
 from torch import Tensor, nn
 
+from mmvis.models.layers.precision import at_least_float32
 from mmvis.registry import MODELS
 
 #: Channels of the hidden layers of the dynamic mask head.
@@ -43,11 +44,6 @@ def level_points(sizes: Sequence[Tuple[int, int]], strides: Sequence[int], devic
         x = torch.arange(width, device=device, dtype=torch.float32) * stride + stride // 2
         points.append(torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1).reshape(-1, 2))
     return points
-
-
-def full_precision(x: Tensor) -> Tensor:
-    """float32, or float64 if it is that."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def num_kernel_params(mask_channels: int) -> int:
@@ -92,7 +88,7 @@ def dynamic_masks(mask_features: Tensor, kernels: Tensor, points: Tensor, stride
         Float32 [N, 2 h, 2 w], before the sigmoid.
     """
     with torch.autocast(mask_features.device.type, enabled=False):
-        logits = coarse_masks(full_precision(mask_features), full_precision(kernels), points, strides, image_index,
+        logits = coarse_masks(at_least_float32(mask_features), at_least_float32(kernels), points, strides, image_index,
                               mask_stride)
         return aligned_bilinear(logits[:, None], 2)[:, 0] if len(logits) else logits.new_zeros(
             0, 2 * logits.shape[1], 2 * logits.shape[2])
@@ -171,11 +167,11 @@ class IAIHead(nn.Module):
                 cls = layer(cls)
             for layer in self.reg_convs:
                 reg = layer(reg)
-            outputs.cls_logits.append(full_precision(self.conv_cls(cls)))
-            outputs.id_logits.append(full_precision(self.conv_id(self.id_convs[0](x))))
-            outputs.distances.append(F.relu(scale(full_precision(self.conv_reg(reg)))) * stride)
-            outputs.centerness_logits.append(full_precision(self.conv_centerness(reg)))
-            outputs.kernels.append(full_precision(self.controller(reg)))
+            outputs.cls_logits.append(at_least_float32(self.conv_cls(cls)))
+            outputs.id_logits.append(at_least_float32(self.conv_id(self.id_convs[0](x))))
+            outputs.distances.append(F.relu(scale(at_least_float32(self.conv_reg(reg)))) * stride)
+            outputs.centerness_logits.append(at_least_float32(self.conv_centerness(reg)))
+            outputs.kernels.append(at_least_float32(self.controller(reg)))
         return outputs
 
     def mask_features(self, features: Sequence[Tensor]) -> Tensor:
@@ -183,7 +179,7 @@ class IAIHead(nn.Module):
         total = self.mask_refine[0](features[0])
         for i in range(1, len(self.mask_refine)):
             total = total + aligned_bilinear(self.mask_refine[i](features[i]), 2 ** i)
-        return full_precision(self.mask_head(total))
+        return at_least_float32(self.mask_head(total))
 
     def dynamic_masks(self, mask_features: Tensor, kernels: Tensor, points: Tensor, strides: Tensor,
                       image_index: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou, sigmoid_focal_loss
 
+from mmvis.models.layers.precision import at_least_float32
+
 from .matching import ClipTargets, Match
 
 
@@ -40,8 +42,9 @@ def contrastive_loss(features: Tensor, labels: Tensor, temperature: float = 0.07
         features: [R, d] of the tokens of all frames, before normalisation.
         labels: [R]; vectors of one label attract each other. A vector that is alone with its label has no part.
     """
-    features = F.normalize(features, dim=-1)
-    similarity = features @ features.T / temperature
+    with torch.autocast(features.device.type, enabled=False):           # a product in half precision is too coarse
+        features = F.normalize(at_least_float32(features), dim=-1)
+        similarity = features @ features.T / temperature
     itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
     log_prob = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
     positive = (labels[:, None] == labels) & ~itself

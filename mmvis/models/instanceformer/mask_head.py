@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmdet.models.utils import aligned_bilinear
 from torch import Tensor, nn
 
+from mmvis.models.layers.precision import at_least_float32
+
 #: Channels of the mask features and of the dynamic network, and the stride of the features in pixels.
 CHANNELS, STRIDE = 8, 8
 #: (output, input) channels of its three layers; the input is x, y and the features.
@@ -69,8 +71,3 @@ def relative_coordinates(height: int, width: int, centres: Tensor) -> Tensor:
     y, x = torch.meshgrid(torch.arange(height, **options), torch.arange(width, **options), indexing='ij')
     places = torch.stack([x, y]).flatten(1) * STRIDE + STRIDE // 2
     return centres[..., None] - places
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """float16 and bfloat16 become float32; float32 and float64 stay."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -36,8 +36,15 @@ def clip_targets(samples: Sequence[FrameSample], class_units: Tensor, size: Tupl
     Args:
         samples: T samples; their masks are padded to ``size`` (H, W).
         class_units: int64 [K], the class unit of every label.
+
+    Raises:
+        ValueError: the model has no class for a label.
     """
     present = [sample.gt_instances for sample in samples]
+    largest = max((int(x.labels.max()) for x in present if len(x.labels)), default=0)
+    if largest >= len(class_units):
+        raise ValueError(f'The training data have label {largest}, but the model has {len(class_units)} classes: set '
+                         'model.num_classes (and model.class_units, or class_units=None) to those of the data set.')
     ids, where = torch.cat([x.instance_ids for x in present]).unique(return_inverse=True)
     rows = where.split([len(x.instance_ids) for x in present])
     classes = ids.new_zeros(len(ids))

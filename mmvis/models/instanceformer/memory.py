@@ -25,6 +25,7 @@ class TokenMemory(nn.Module):
         super().__init__()
         self.num_tokens, self.num_frames = num_tokens, num_frames
         self.proj = nn.Linear(embed_dims + num_classes + 4, embed_dims)
+        nn.init.xavier_uniform_(self.proj.weight)
         self.encoding = SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
 
     def choose(self, scores: Tensor, matched: Optional[Sequence[Tensor]] = None) -> Tensor:

@@ -18,10 +18,11 @@ from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo,
 
 from ..base import VISModel
 from ..builder import build_part
+from ..layers.precision import at_least_float32
 from ..layers.stages import stage
 from ..layers.upsample import upsample_and_encode
 from .losses import box_losses, class_loss, contrastive_loss, mask_losses
-from .mask_head import NUM_PARAMS, MaskFeatures, at_least_float32, mask_logits
+from .mask_head import NUM_PARAMS, MaskFeatures, mask_logits
 from .matching import ClipTargets, Match, clip_targets, match_layers
 from .memory import FrameTokens, TokenMemory
 from .scoring import DECIDING_FRAMES, TrackScores, candidate_slots
@@ -182,13 +183,17 @@ class InstanceFormer(VISModel):
         ratios = torch.stack([torch.stack([1 - mask[:, 0].mean(1), 1 - mask[:, :, 0].mean(1)], 1) for mask in masks], 1)
         values = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
         flat = None if padding is None else torch.cat([mask.flatten(1) for mask in masks], dim=1).bool()
-        tokens = Tokens(values, shapes, ratios.expand(len(images), -1, -1).to(values), flat)
+        tokens = Tokens(values, shapes, at_least_float32(ratios).expand(len(images), -1, -1), flat)
         return self.encoder(tokens, torch.cat(positions, dim=1).to(values))
 
     def begin(self, num: int) -> Carried:
         """What the first frame of ``num`` clips starts from."""
         positions, contents = self.query_embedding.weight.chunk(2, dim=1)
-        return Carried(contents.expand(num, -1, -1), self.reference_points(positions).sigmoid()[None])
+        return Carried(contents.expand(num, -1, -1), self._first_points(positions))
+
+    def _first_points(self, positions: Tensor) -> Tensor:
+        """Points [1, Q, 2] of slots of ``positions`` [Q, d]; coordinates stay in float32 also in mixed precision."""
+        return at_least_float32(self.reference_points(positions)).sigmoid()[None]
 
     def decode(self, tokens: Tokens, carried: Carried) -> Decoded:
         """One frame of B clips."""
@@ -204,7 +209,7 @@ class InstanceFormer(VISModel):
         ``matched``, the slots of each clip that have an object, become tokens first (in training).
         """
         positions = self.query_embedding.weight.chunk(2, dim=1)[0]
-        start = self.reference_points(positions).sigmoid()[None]
+        start = self._first_points(positions)
         rule = self.propagate_reference if self.training else self.test_propagate_reference
         reference = next_reference(carried.reference, start, rule)
         after = Carried(decoded.features[-1], reference, carried.bank)

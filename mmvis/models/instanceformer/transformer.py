@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmdet.models.layers import inverse_sigmoid
 from torch import Tensor, nn
 
+from mmvis.models.layers.precision import at_least_float32
 from mmvis.ops.deform_attn import ms_deform_attn
 
 
@@ -21,7 +22,7 @@ class Tokens:
     Attributes:
         values: [B, S, d].
         shapes: (height, width) of each level.
-        valid_ratios: [B, L, 2], the part of each level, in x and y, that is image and not padding.
+        valid_ratios: float32 [B, L, 2], the part of each level, in x and y, that is image and not padding.
         padding: bool [B, S], True on padding; None where there is none.
     """
     values: Tensor
@@ -91,7 +92,7 @@ class DeformableAttention(nn.Module):
         references = references[:, :, None, :, None].expand(-1, -1, -1, -1, self.num_points, -1).contiguous()
         shapes = torch.tensor(tokens.shapes)
         if references.shape[-1] == 2:
-            sizes = shapes.flip(-1).to(offsets)[:, None].expand_as(offsets[0, 0]).contiguous()
+            sizes = shapes.flip(-1).to(references)[:, None].expand_as(offsets[0, 0]).contiguous()
             locations = references + offsets / sizes
         else:
             locations = references[..., :2] + offsets / self.num_points * references[..., 2:] * 0.5
@@ -131,6 +132,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([EncoderLayer(embed_dims, num_heads, num_levels, num_points, feedforward_dims,
                                                   dropout) for _ in range(num_layers)])
+        init_matrices(self.layers)
 
     def forward(self, tokens: Tokens, positions: Tensor) -> Tokens:
         """``positions`` [B or 1, S, d] are added to the queries; returns the same pyramid with encoded values."""
@@ -210,6 +212,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([DecoderLayer(embed_dims, num_heads, num_levels, num_points, feedforward_dims,
                                                   dropout, with_memory) for _ in range(num_layers)])
+        init_matrices(self.layers)
         self.box_branches = nn.ModuleList([mlp(embed_dims, embed_dims, 4) for _ in range(num_layers)])
         for branch in self.box_branches:
             nn.init.zeros_(branch[-1].weight)
@@ -225,12 +228,22 @@ class Decoder(nn.Module):
             scale = ratios.repeat(1, 1, 1, reference.shape[-1] // 2)
             x, locations = layer(x, positions, tokens, reference[:, :, None] * scale, memory)
             offset = inverse_sigmoid(reference)
-            box = (branch(x) + F.pad(offset, (0, 4 - offset.shape[-1]))).sigmoid()
+            box = (at_least_float32(branch(x)) + F.pad(offset, (0, 4 - offset.shape[-1]))).sigmoid()
             features.append(x)
             references.append(reference)
             boxes.append(box)
             reference = box.detach()
         return Decoded(features, references, boxes, locations)
+
+
+def init_matrices(layers: nn.Module) -> None:
+    """Xavier's numbers for every matrix, as in the official code; deformable attention then has its own start."""
+    for parameter in layers.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+    for module in layers.modules():
+        if isinstance(module, DeformableAttention):
+            module.init_weights()
 
 
 def feedforward(embed_dims: int, hidden_dims: int, dropout: float) -> nn.Sequential:

@@ -40,6 +40,17 @@ def test_without_overlaps_later_objects_cover_earlier_ones():
     assert frame.masks.sum((1, 2)).tolist() == [300, 400] and frame.masks.sum(0).max() == 1
 
 
+def test_a_crowd_takes_nothing_from_an_object():
+    clip = make_clip(1, num_objects=2)
+    frame = clip.frames[0]
+    frame.masks[:] = 0
+    frame.masks[0, 10:30, 10:30] = 1
+    frame.masks[1] = 1
+    frame.crowd[:] = [False, True]
+    warped = ClipWarp(rotate=(0, 0), translate=0, overlaps=False)(clip, np.random.default_rng(0)).frames[0]
+    assert warped.masks[0].sum() == 400 and warped.crowd.tolist() == [False, True]
+
+
 def test_pseudo_clip():
     pipeline = ClipCompose([
         dict(type='ClipRepeat', num_frames=5), dict(type='ClipColorShift', per_frame=True, keep_first=True),

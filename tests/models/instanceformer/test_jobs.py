@@ -117,16 +117,26 @@ def test_a_job_looks_for_the_checkpoint_of_the_job_before_it(name, load_from):
                              else 'models/resnet50.pth')
 
 
-@pytest.mark.parametrize('name, load_from, batch_size', CHAIN)
-def test_the_chain_of_trainings(run, project, name, load_from, batch_size):
-    options = [*SHORT, f'train_dataloader.batch_size={batch_size}', 'train_dataloader.batch_sampler.drop_last=False']
-    args = [f'{name}.py', '--seed', 0]
-    if load_from is None:
-        options.append('load_from=None')
-    else:
-        args += ['--load-from', project / 'work_dirs' / load_from / 'epoch_1.pth']
-    out = run('train', *args, options=options)
-    assert '[2/2]' in out and (project / 'work_dirs' / name / 'epoch_1.pth').is_file(), out[-2000:]
+@pytest.fixture
+def trained(run, project):
+    """trained(job) -> (checkpoint, what its training printed): it is trained once, after the jobs that it starts from."""
+    def call(name):
+        load_from, batch_size = next(job[1:] for job in CHAIN if job[0] == name)
+        checkpoint, log = (project / 'work_dirs' / name / file for file in ('epoch_1.pth', 'printed.txt'))
+        if not checkpoint.is_file():
+            options = [*SHORT, f'train_dataloader.batch_size={batch_size}', 'train_dataloader.batch_sampler.drop_last=False']
+            start = ['--load-from', call(load_from)[0]] if load_from else []
+            printed = run('train', f'{name}.py', '--seed', 0, *start,
+                          options=options if load_from else [*options, 'load_from=None'])
+            log.write_text(printed)
+        return checkpoint, log.read_text()
+    return call
+
+
+@pytest.mark.parametrize('name, load_from', [job[:2] for job in CHAIN])
+def test_the_chain_of_trainings(trained, name, load_from):
+    checkpoint, out = trained(name)
+    assert '[2/2]' in out and checkpoint.is_file(), out[-2000:]
     if load_from is not None:                                  # the class branches start anew, the rest comes along
         assert 'layout: mmvis' in out and 'class_branches.0.weight (shape' in out
     assert ('loss_contrastive' in out) == (name == 'instanceformer_r50_joint_ovis')
@@ -145,10 +155,8 @@ def test_the_trainings_on_the_sample_set(run, project, name, load_from):
 
 @pytest.mark.parametrize('name, categories', [('instanceformer_r50_joint_ytvis2019', YTVIS_2019),
                                               ('instanceformer_r50_joint_ovis', OVIS)])
-def test_evaluation_and_analysis(run, project, name, categories):
-    checkpoint = project / 'work_dirs' / name / 'epoch_1.pth'
-    if not checkpoint.is_file():
-        pytest.skip('the training before it failed')
+def test_evaluation_and_analysis(run, trained, project, name, categories):
+    checkpoint, _ = trained(name)
     out = run('test_video', f'{name}.py', checkpoint, '--out', f'{name}.json', '--eval', 'segm', '--analysis', name,
               options=['test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'])
     assert '\nAP ' in out
@@ -230,11 +238,48 @@ def test_class_units_are_category_ids(path):
     cfg = load_config(str(path))
     model, dataset = cfg.model, cfg.test_dataloader.dataset
     tables = {'YTVIS2019Dataset': YTVIS_2019, 'OVISDataset': OVIS, 'COCOClipsDataset': COCO}
-    if dataset.type == 'SampleDataset':
-        assert model.class_units is None and model.num_classes == 8
+    if dataset.type in ('SampleDataset', 'VISDataset'):
+        assert model.class_units is None and model.num_classes == cfg.num_classes
     else:
         assert list(model.class_units) == list(tables.get(dataset.type, YTVIS_2019))
         assert model.num_classes == {'COCOClipsDataset': 91, 'OVISDataset': 27}.get(dataset.type, 42)
+
+
+@pytest.mark.parametrize('name, epochs, clips, memory, rules', [
+    ('r50_coco', 12, None, None, (None, 'same')),
+    ('r50_joint_ytvis2019', 16, 4, None, ('multiply', 'same')),
+    ('r50_joint_ytvis2021', 16, 4, None, ('multiply', 'same')),
+    ('r50_joint_ovis', 16, 3, dict(num_tokens=10, num_frames=3), ('multiply', 'add')),
+    ('swin_large_joint_ovis', 16, 3, dict(num_tokens=10, num_frames=3), ('multiply', 'add'))])
+def test_published_recipes(name, epochs, clips, memory, rules):
+    cfg = load_config(f'instanceformer_{name}.py')
+    model = cfg.model
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].milestones) == (epochs, [4, 10])
+    assert cfg.optim_wrapper.clip_grad == dict(max_norm=0.1, norm_type=2)
+    assert (model.num_queries, model.dropout, model.num_candidates, model.get('memory')) == (300, 0.1, 50, memory)
+    assert (model.propagate_reference, model.get('test_propagate_reference', 'same')) == rules
+    assert (cfg.train_dataloader.batch_size, cfg.train_dataloader.batch_sampler.drop_last) == (4, True)
+    if clips:
+        images, = (part for part in cfg.train_dataloader.dataset.datasets if part.type == 'COCOClipsDataset')
+        videos, = (part for part in cfg.train_dataloader.dataset.datasets if part.type != 'COCOClipsDataset')
+        assert (images.max_objects, images.category_map, videos.clip.num_frames) == (25, 'fixed', clips)
+        assert images.pipeline[0] == dict(type='ClipRepeat', num_frames=clips)
+
+
+def test_published_augmentation():
+    cfg = load_config('instanceformer_r50_joint_ytvis2019.py')
+    flip, photometric, resize = cfg.video_pipeline
+    assert flip == dict(type='ClipFlip', prob=0.5) and photometric == dict(type='ClipPhotometric', per_frame=True)
+    scales = [(768, side) for side in (288, 320, 352, 392, 416, 448, 480, 512)]
+    to_scale = dict(type='ClipResize', scale=scales, rule='detr')
+    assert resize == dict(type='ClipRandomChoice', branches=[[to_scale], [
+        dict(type='ClipResize', scale=[(None, 400), (None, 500), (None, 600)], rule='detr'),
+        dict(type='ClipCrop', size=(384, 600), mode='absolute_range'), to_scale]])
+    copies = dict(per_frame=True, keep_first=True)
+    assert cfg.image_pipeline == [
+        dict(type='ClipColorShift', add=40, hue_saturation=5, **copies),
+        dict(type='ClipWarp', rotate=(-20, 20), translate=0.1, same_shift=True, perspective=0.08, overlaps=False, **copies),
+        dict(type='ClipBlur', prob=0.25, kernels=(9, 11), kind='motion', **copies), dict(type='ClipShuffle'), flip, resize]
 
 
 def test_swin_large_has_the_published_size(monkeypatch):

@@ -127,6 +127,21 @@ def test_low_precision_runs():
     assert len(frames) == 4 and all(np.isfinite(frame.scores).all() for frame in frames)
 
 
+def test_coordinates_stay_in_float32_in_mixed_precision():
+    """A bfloat16 has eight bits: too few to name a pixel of a row of 640."""
+    model = tiny_model(memory=MEMORY).train()
+    data = model.data_preprocessor(tiny_batch([[7, 9], [9], [9, 7]]), True)
+    targets = [clip_targets(clip, model.class_units, data['inputs'].shape[-2:]) for clip in data['data_samples']]
+    with torch.autocast('cpu', torch.bfloat16):
+        tokens = model.encode(data['inputs'][0])
+        frames, _, _ = model.run_clips(data['inputs'], data['data_samples'], targets)
+        losses = model.loss(data['inputs'], data['data_samples'])
+    assert tokens.values.dtype == torch.bfloat16 and tokens.valid_ratios.dtype == torch.float32
+    for decoded in (frame.decoded for frame in frames):
+        assert {x.dtype for x in (*decoded.references, *decoded.boxes, decoded.locations)} == {torch.float32}
+    assert all(torch.isfinite(loss) and loss.dtype == torch.float32 for loss in losses.values())
+
+
 def test_state_does_not_grow_with_the_video(monkeypatch):
     """1,000 frames: the network sees each, but what the state holds stays the same from frame 300 on."""
     model = tiny_model(memory=MEMORY, num_candidates=3)
@@ -158,6 +173,40 @@ def test_training_reaches_every_weight(memory):
     total.backward()
     assert torch.isfinite(total)
     assert not [name for name, p in model.named_parameters() if p.grad is None and p.requires_grad]
+
+
+def test_the_number_of_objects_is_the_mean_over_all_processes(monkeypatch):
+    """The others of four processes have no object here: with two of ours the mean is a half, counted as one."""
+    def other_processes(data, op):
+        assert op == 'mean'
+        data /= 4
+
+    model = tiny_model()
+    alone = losses_of(model, tiny_batch([[7, 9], [9], [9, 7]]))
+    monkeypatch.setattr('mmvis.models.instanceformer.model.all_reduce', other_processes)
+    together = losses_of(model, tiny_batch([[7, 9], [9], [9, 7]]))
+    assert alone.keys() == together.keys()
+    for name, loss in alone.items():
+        torch.testing.assert_close(together[name], 2 * loss)
+
+
+def test_a_label_without_a_class_is_named():
+    model = tiny_model(class_units=[1, 3])
+    with pytest.raises(ValueError, match='label 4, but the model has 2 classes'):
+        losses_of(model, tiny_batch([[9], [9], [9]]))
+
+
+def test_training_starts_from_the_official_numbers():
+    """Xavier's in every matrix of the transformer (bound sqrt(6 / (in + out))), boxes that start small, classes at 0.01."""
+    model = MODELS.build(tiny_config(memory=MEMORY))
+    for name, weight in [*model.encoder.named_parameters(), *model.decoder.layers.named_parameters()]:
+        if weight.dim() > 1 and not any(part in name for part in ('sampling_offsets', 'attention_weights')):
+            bound = (6 / sum(weight.shape)) ** 0.5
+            assert 0.95 * bound < weight.abs().max() <= bound, name
+    for layer in model.decoder.layers:
+        assert layer.cross_attn.sampling_offsets.weight.abs().max() == 0 < layer.cross_attn.sampling_offsets.bias.abs().max()
+    assert [branch[-1].bias.tolist() for branch in model.decoder.box_branches] == [[0, 0, -2, -2], [0, 0, 0, 0]]
+    assert all(torch.allclose(branch.bias.sigmoid(), torch.tensor(0.01)) for branch in model.class_branches)
 
 
 def test_clips_without_an_object_train_too():
@@ -198,11 +247,11 @@ def test_matched_slots_become_memory_first():
 def test_official_mask_pairs_concern_only_other_layers_of_later_frames():
     batch = [[7, 9, 12], [9, 7, 12]], [[3, 5], [5, 3]]
     # with the weights of this seed the two layers match the objects to different slots
-    ours = losses_of(tiny_model(1), tiny_batch(*batch))
-    official = losses_of(tiny_model(1, official_mask_pairs=True), tiny_batch(*batch))
+    ours = losses_of(tiny_model(3), tiny_batch(*batch))
+    official = losses_of(tiny_model(3, official_mask_pairs=True), tiny_batch(*batch))
     differing = {name for name in ours if not torch.allclose(ours[name], official[name])}
     assert differing == {'loss_mask_0', 'loss_dice_0'}
-    single = [losses_of(tiny_model(1, official_mask_pairs=on), tiny_batch([[7, 9, 12]])) for on in (True, False)]
+    single = [losses_of(tiny_model(3, official_mask_pairs=on), tiny_batch([[7, 9, 12]])) for on in (True, False)]
     assert all(torch.allclose(single[0][name], single[1][name]) for name in single[0])
 
 
