@@ -100,7 +100,8 @@ class InstanceFormer(VISModel):
         num_queries, embed_dims, num_heads, num_levels, num_points, feedforward_dims, encoder_layers, decoder_layers,
             dropout: of the transformer.
         propagate_reference: how a frame's initial reference points follow from the last frame's r and the first
-            frame's a: 'multiply' sigmoid(r a), 'add' sigmoid(r + a), None a.
+            frame's a: 'multiply' sigmoid(r a), 'add' sigmoid(r + a), None a; 'box': not at all, they are the centres of
+            the last frame's boxes.
         test_propagate_reference: the same in inference, where it is another one (the published OVIS jobs); 'same': not.
         memory: dict(num_tokens, num_frames) of a TokenMemory (published OVIS models), or None.
         num_candidates: entries of the score list of the first three frames whose slots become tracks.
@@ -122,8 +123,8 @@ class InstanceFormer(VISModel):
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
         rules = (propagate_reference, propagate_reference if test_propagate_reference == 'same'
                  else test_propagate_reference)
-        if not set(rules) <= {'multiply', 'add', None}:
-            raise ValueError(f"propagate_reference is 'multiply', 'add' or None, not {rules}.")
+        if not set(rules) <= {'multiply', 'add', 'box', None}:
+            raise ValueError(f"propagate_reference is 'multiply', 'add', 'box' or None, not {rules}.")
         units = list(range(num_classes)) if class_units is None else list(class_units)
         if len(set(units)) < len(units) or not all(0 <= unit < num_classes for unit in units):
             raise ValueError(f'class_units must be different numbers below num_classes {num_classes}, not {units}.')
@@ -211,7 +212,7 @@ class InstanceFormer(VISModel):
         positions = self.query_embedding.weight.chunk(2, dim=1)[0]
         start = self._first_points(positions)
         rule = self.propagate_reference if self.training else self.test_propagate_reference
-        reference = next_reference(carried.reference, start, rule)
+        reference = decoded.boxes[-1][..., :2].detach() if rule == 'box' else next_reference(carried.reference, start, rule)
         after = Carried(decoded.features[-1], reference, carried.bank)
         if self.memory is not None:
             scores = logits.sigmoid()

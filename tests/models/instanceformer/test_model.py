@@ -269,6 +269,17 @@ def test_training_and_inference_may_propagate_differently():
     assert torch.equal(next_reference(points[True], start, None), start)
 
 
+def test_a_slot_may_start_where_its_box_was():
+    model = tiny_model(propagate_reference='box')
+    carried, before = model.begin(1), None
+    for seed in (1, 2):
+        decoded = model.decode(model.encode(tiny_frames(1, seed)), carried)
+        assert before is None or torch.equal(decoded.references[0], before)
+        carried = model.carry(decoded, model.class_branches[-1](decoded.features[-1]), carried)
+        before = decoded.boxes[-1][..., :2]
+        assert torch.equal(carried.reference, before) and not carried.reference.requires_grad
+
+
 def test_mistakes_in_a_config_are_named():
     with pytest.raises(ValueError, match='propagate_reference'):
         MODELS.build(tiny_config(propagate_reference='divide'))
