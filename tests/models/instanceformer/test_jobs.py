@@ -145,10 +145,11 @@ def test_the_chain_of_trainings(trained, name, load_from):
 @pytest.mark.parametrize('name, load_from', [('instanceformer_r18_sample_pretrain', None),
                                              ('instanceformer_r18_sample', 'instanceformer_r18_sample_pretrain')])
 def test_the_trainings_on_the_sample_set(run, project, name, load_from):
-    """The network of these configs as it is: single frames, then clips of three."""
+    """The network of these configs as it is: single frames, then clips."""
     more = ['--load-from', project / 'work_dirs' / load_from / 'epoch_1.pth'] if load_from else []
+    once = [f'train_dataloader.dataset.datasets.{part}.clip.repeats=1' for part in (0, 1)] if load_from else []
     out = run('train', f'{name}.py', '--seed', 0, *more, network=(),
-              options=[*SHORT, 'train_dataloader.batch_size=1', 'train_cfg.val_interval=0'])
+              options=[*SHORT, *once, 'train_dataloader.batch_size=1', 'train_cfg.val_interval=0'])
     assert '[2/2]' in out and (project / 'work_dirs' / name / 'epoch_1.pth').is_file(), out[-2000:]
     assert ('loss_contrastive' in out) == (load_from is not None)
 
