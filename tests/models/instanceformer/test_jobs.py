@@ -147,7 +147,7 @@ def test_the_chain_of_trainings(trained, name, load_from):
 def test_the_trainings_on_the_sample_set(run, project, name, load_from):
     """The network of these configs as it is: single frames, then clips."""
     more = ['--load-from', project / 'work_dirs' / load_from / 'epoch_1.pth'] if load_from else []
-    once = [f'train_dataloader.dataset.datasets.{part}.clip.repeats=1' for part in (0, 1)] if load_from else []
+    once = ['train_dataloader.dataset.clip.repeats=2'] if load_from else []
     out = run('train', f'{name}.py', '--seed', 0, *more, network=(),
               options=[*SHORT, *once, 'train_dataloader.batch_size=1', 'train_cfg.val_interval=0'])
     assert '[2/2]' in out and (project / 'work_dirs' / name / 'epoch_1.pth').is_file(), out[-2000:]
