@@ -178,8 +178,8 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     if output is not None and is_main_process():
         print(f'Results: {output.json}' + (f' and {output.pickle}' if output.pickle else ''), flush=True)
         if loop.writer.finished and (args.analysis or loop.sinks):
-            print(f'{len(loop.writer.finished)} of the videos were finished by an earlier run: pictures and analysis of them '
-                  'are what that run was asked for. Another --out makes all anew.', flush=True)
+            print(f'{len(loop.writer.finished)} of the videos were finished by an earlier run: pictures and analysis of '
+                  'them are what that run was asked for. Another --out makes all anew.', flush=True)
         if args.eval:
             evaluate(output.json, dataset, args.eval, cfg.metric)
         if args.upload_file:
@@ -244,8 +244,8 @@ def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
 def check_can_evaluate(dataset) -> None:
     """COCO's files have ground truth, but of images."""
     if isinstance(dataset, COCOClipsDataset):
-        raise ValueError(f'--eval: {dataset.ann_file} describes images, and AP here is that of videos. Leave --eval out, or '
-                         'test on a video set.')
+        raise ValueError(f'--eval: {dataset.ann_file} describes images, and AP here is that of videos. Leave --eval out, '
+                         'or test on a video set.')
 
 
 def evaluate(results, dataset, kinds: List[str], metric: Dict[str, Any]) -> None:

@@ -212,7 +212,10 @@ class InstanceFormer(VISModel):
         positions = self.query_embedding.weight.chunk(2, dim=1)[0]
         start = self._first_points(positions)
         rule = self.propagate_reference if self.training else self.test_propagate_reference
-        reference = decoded.boxes[-1][..., :2].detach() if rule == 'box' else next_reference(carried.reference, start, rule)
+        if rule == 'box':
+            reference = decoded.boxes[-1][..., :2].detach()
+        else:
+            reference = next_reference(carried.reference, start, rule)
         after = Carried(decoded.features[-1], reference, carried.bank)
         if self.memory is not None:
             scores = logits.sigmoid()
