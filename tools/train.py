@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
                         help='the same as --resume FILE')
     parser.add_argument('--load-from', '--load_from', metavar='FILE', help='start a new training from these weights')
     parser.add_argument('--validate', action='store_true', help='validate after every epoch')
-    parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16, or float16 on a GPU without it')
+    parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16, or float16 on a GPU without it; nothing on a CPU without it')
     parser.add_argument('--auto-scale-lr', '--autoscale-lr', action='store_true',
                         help='learning rate in proportion to the samples a step')
     parser.add_argument('--seed', type=int, help='seed of data and weights; by default one is drawn and printed')

@@ -1,14 +1,18 @@
 """Mixed precision training on GPUs and CPUs."""
+import logging
 from contextlib import contextmanager
 from typing import Any, Dict, Optional, Union
 
 import torch
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mmvis.registry import OPTIM_WRAPPERS
 
 DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
+#: A CPU without instructions for bfloat16 computes in it all the same, several times slower than in float32.
+_SLOW = 'This CPU has no instructions for bfloat16, in which a step would take several times as long as in float32'
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -18,8 +22,8 @@ class MixedPrecisionOptimWrapper(OptimWrapper):
     mmengine's ``AmpOptimWrapper`` refuses to run without a GPU; this one runs bfloat16 on a CPU too.
 
     Args:
-        dtype: ``'bfloat16'`` or ``'float16'``. By default bfloat16, which needs no loss scale, on CPUs and on the
-            GPUs that have it, and float16 on the others.
+        dtype: ``'bfloat16'`` or ``'float16'``. By default bfloat16, which needs no loss scale, on the CPUs and GPUs
+            that have it, float16 on the other GPUs, and float32 on the other CPUs, with a warning.
         loss_scale: ``'dynamic'``, or the options of ``torch.amp.GradScaler``. Only float16 has a loss scale.
         kwargs: arguments of mmengine's ``OptimWrapper`` (optimizer, clip_grad, accumulative_counts).
 
@@ -58,12 +62,17 @@ class MixedPrecisionOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        with super().optim_context(model), torch.autocast(self.device_type, dtype=self.dtype):
+        mixed = self.dtype != torch.float32
+        with super().optim_context(model), torch.autocast(self.device_type, self.dtype if mixed else None, mixed):
             yield
 
 
 def _pick_dtype(name: Optional[str], device_type: str) -> torch.dtype:
     has_bfloat16 = device_type == 'cpu' or torch.cuda.is_bf16_supported()
+    if device_type == 'cpu' and name in (None, 'bfloat16') and not _cpu_has_bfloat16():
+        advice = 'so mixed precision is off' if name is None else 'so leave out optim_wrapper.dtype'
+        print_log(f'{_SLOW}, {advice}.', logger='current', level=logging.WARNING)
+        return torch.float32 if name is None else DTYPES[name]
     if name is None:
         return torch.bfloat16 if has_bfloat16 else torch.float16
     if name not in DTYPES:
@@ -73,3 +82,7 @@ def _pick_dtype(name: Optional[str], device_type: str) -> torch.dtype:
     if name == 'bfloat16' and not has_bfloat16:
         raise ValueError('optim_wrapper.dtype is bfloat16, which this GPU does not have: take float16.')
     return DTYPES[name]
+
+
+def _cpu_has_bfloat16() -> bool:
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmvis.engine import MixedPrecisionOptimWrapper
+from mmvis.engine import MixedPrecisionOptimWrapper, amp
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='asks for what a CPU does')
 
@@ -64,6 +64,28 @@ def test_state_goes_both_ways_between_mixed_and_full_precision():
     other.load_state_dict(state)
     other.load_state_dict({name: value for name, value in state.items() if name != 'loss_scaler'})
     assert 'loss_scaler' in state
+
+
+@pytest.fixture(autouse=True)
+def has_bfloat16(monkeypatch):
+    """The tests ask for the same on every CPU."""
+    monkeypatch.setattr(amp, '_cpu_has_bfloat16', lambda: True)
+
+
+def test_a_cpu_without_bfloat16_trains_in_float32_unless_told_otherwise(monkeypatch):
+    said = []
+    monkeypatch.setattr(amp, '_cpu_has_bfloat16', lambda: False)
+    monkeypatch.setattr(amp, 'print_log', lambda text, **options: said.append(text))
+    model, wrapper = make()
+    assert len(said) == 1 and 'mixed precision is off' in said[0]
+    x = torch.rand(8, 64)
+    exact = model(x).item()
+    assert train_step(wrapper, model, x) == exact
+    assert model.dtype == torch.float32 and wrapper.state_dict()['loss_scaler'] == {}
+    model, wrapper = make(dtype='bfloat16')
+    train_step(wrapper, model, x)
+    assert model.dtype == torch.bfloat16
+    assert len(said) == 2 and 'leave out optim_wrapper.dtype' in said[1]
 
 
 @pytest.mark.parametrize('dtype', ['float16', 'float64'])
