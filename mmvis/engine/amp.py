@@ -8,11 +8,10 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from mmvis.ops.onednn import NO_BFLOAT16, cpu_has_bfloat16
 from mmvis.registry import OPTIM_WRAPPERS
 
 DTYPES = {'bfloat16': torch.bfloat16, 'float16': torch.float16}
-#: A CPU without instructions for bfloat16 computes in it all the same, several times slower than in float32.
-_SLOW = 'This CPU has no instructions for bfloat16, in which a step would take several times as long as in float32'
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -69,9 +68,9 @@ class MixedPrecisionOptimWrapper(OptimWrapper):
 
 def _pick_dtype(name: Optional[str], device_type: str) -> torch.dtype:
     has_bfloat16 = device_type == 'cpu' or torch.cuda.is_bf16_supported()
-    if device_type == 'cpu' and name in (None, 'bfloat16') and not _cpu_has_bfloat16():
-        advice = 'so mixed precision is off' if name is None else 'so leave out optim_wrapper.dtype'
-        print_log(f'{_SLOW}, {advice}.', logger='current', level=logging.WARNING)
+    if device_type == 'cpu' and name in (None, 'bfloat16') and not cpu_has_bfloat16():
+        advice = 'mixed precision is off' if name is None else 'leave out optim_wrapper.dtype'
+        print_log(f'{NO_BFLOAT16}: {advice}.', logger='current', level=logging.WARNING)
         return torch.float32 if name is None else DTYPES[name]
     if name is None:
         return torch.bfloat16 if has_bfloat16 else torch.float16
@@ -82,7 +81,3 @@ def _pick_dtype(name: Optional[str], device_type: str) -> torch.dtype:
     if name == 'bfloat16' and not has_bfloat16:
         raise ValueError('optim_wrapper.dtype is bfloat16, which this GPU does not have: take float16.')
     return DTYPES[name]
-
-
-def _cpu_has_bfloat16() -> bool:
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

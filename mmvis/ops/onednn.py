@@ -11,6 +11,14 @@ from torch import Tensor
 
 _OPS = ('_convolution_pointwise', '_reorder_convolution_weight', '_linear_pointwise', '_reorder_linear_weight')
 
+#: What users are told where ``cpu_has_bfloat16`` is False.
+NO_BFLOAT16 = 'This CPU has no instructions for bfloat16, which is several times slower here than float32'
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether oneDNN computes in bfloat16 on this CPU. PyTorch does so everywhere, but without oneDNN far slower."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
 
 def onednn_serves(weight: Tensor) -> bool:
     """Whether this build and this CPU have the operators for weights of this device and type."""
@@ -19,7 +27,7 @@ def onednn_serves(weight: Tensor) -> bool:
     if not all(hasattr(torch.ops.mkldnn, name) for name in _OPS):
         return False
     if weight.dtype == torch.bfloat16:
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return cpu_has_bfloat16()
     return weight.dtype == torch.float32
 
 

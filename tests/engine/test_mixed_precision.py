@@ -69,12 +69,12 @@ def test_state_goes_both_ways_between_mixed_and_full_precision():
 @pytest.fixture(autouse=True)
 def has_bfloat16(monkeypatch):
     """The tests ask for the same on every CPU."""
-    monkeypatch.setattr(amp, '_cpu_has_bfloat16', lambda: True)
+    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: True)
 
 
 def test_a_cpu_without_bfloat16_trains_in_float32_unless_told_otherwise(monkeypatch):
     said = []
-    monkeypatch.setattr(amp, '_cpu_has_bfloat16', lambda: False)
+    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: False)
     monkeypatch.setattr(amp, 'print_log', lambda text, **options: said.append(text))
     model, wrapper = make()
     assert len(said) == 1 and 'mixed precision is off' in said[0]

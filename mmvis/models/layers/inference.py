@@ -1,13 +1,16 @@
 """Make a trained model fast: ``optimize_for_inference``. The numbers stay those of the plain model, up to rounding."""
+import logging
 from functools import wraps
 from typing import Callable, Dict, Optional, Tuple
 
 import torch
 from mmcv.cnn import Linear, fuse_conv_bn
+from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmvis.ops.onednn import onednn_serves, pack_conv_weight, pack_linear_weight, packed_conv, packed_linear
+from mmvis.ops.onednn import (NO_BFLOAT16, cpu_has_bfloat16, onednn_serves, pack_conv_weight, pack_linear_weight,
+                              packed_conv, packed_linear)
 from mmvis.ops.winograd import winograd_conv3x3, winograd_pays, winograd_weight
 
 _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -39,6 +42,8 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Modu
     device = 'cpu' if parameter is None else parameter.device.type
     if precision == 'fp16' and device != 'cuda':
         raise ValueError(f"precision 'fp16' needs CUDA, but the model is on {device}: use 'bf16' or 'fp32'.")
+    if precision == 'bf16' and device == 'cpu' and not cpu_has_bfloat16():
+        print_log(f'{NO_BFLOAT16}: take precision fp32.', logger='current', level=logging.WARNING)
     model.eval()
     model.requires_grad_(False)
     fuse_conv_bn(model)

@@ -8,6 +8,7 @@ import torch
 from mmdet.models import FPN, ResNet
 from mmvis.engine import load_config
 from mmvis.models import MaskTrackRCNN  # noqa: F401  (registers it)
+from mmvis.models.layers import inference
 from mmvis.models.layers.inference import FastAttention, FastConv2d, FastLinear, optimize_for_inference
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo, decode_rle
@@ -170,3 +171,12 @@ def test_attention_and_its_masks(batch_first):
     # what differs from the plain kind stays as it is
     odd = optimize_for_inference(nn.Sequential(nn.MultiheadAttention(32, 4, kdim=16, vdim=16)))
     assert type(odd[0]) is nn.MultiheadAttention
+
+
+@pytest.mark.parametrize('has_it, precision, warnings', [(False, 'bf16', 1), (False, 'fp32', 0), (True, 'bf16', 0)])
+def test_a_cpu_that_is_slow_in_bfloat16_is_named(monkeypatch, has_it, precision, warnings):
+    said = []
+    monkeypatch.setattr(inference, 'cpu_has_bfloat16', lambda: has_it)
+    monkeypatch.setattr(inference, 'print_log', lambda text, **options: said.append(text))
+    optimize_for_inference(nn.Sequential(nn.Linear(4, 4)), precision)
+    assert len(said) == warnings and all('take precision fp32' in text for text in said)
