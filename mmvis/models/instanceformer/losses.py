@@ -51,3 +51,19 @@ def contrastive_loss(features: Tensor, labels: Tensor, temperature: float = 0.07
     counts = positive.sum(1)
     mean = (log_prob * positive).sum(1) / counts.clamp(min=1)
     return -mean.sum() / (counts > 0).sum().clamp(min=1)
+
+
+def looks_loss(features: Tensor, matches: Sequence[Match], targets: Sequence[ClipTargets],
+               clip_of: Sequence[int]) -> Tensor:
+    """What slots hold of one object in different images attracts each other, whichever slots they are.
+
+    Unlike the labels of InstanceFormer's own contrastive term, which are the slots, these cannot be told by a code of the
+    slot: they want colour and shape.
+
+    Args:
+        features: [N, Q, d] of N images; matches, targets: of each; clip_of: the clip that each is from.
+    """
+    vectors = torch.cat([one[slots] for one, (slots, _) in zip(features, matches)])
+    ids = torch.cat([torch.stack([torch.full_like(objects, clip), target.ids[objects]], dim=1)
+                     for clip, target, (_, objects) in zip(clip_of, targets, matches)])
+    return contrastive_loss(vectors, ids.unique(dim=0, return_inverse=True)[1])

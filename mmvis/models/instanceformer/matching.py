@@ -24,10 +24,12 @@ class ClipTargets:
         classes: int64 [N], class units of the model.
         boxes: [T, N, 4] cx cy w h in units of the image without padding; 1e-6 where the object is absent.
         masks: [T, N, H / 4, W / 4] float, empty where the object is absent.
+        ids: int64 [N], of the objects in their video.
     """
     classes: Tensor
     boxes: Tensor
     masks: Tensor
+    ids: Tensor
 
 
 def clip_targets(samples: Sequence[FrameSample], class_units: Tensor, size: Tuple[int, int]) -> ClipTargets:
@@ -56,7 +58,7 @@ def clip_targets(samples: Sequence[FrameSample], class_units: Tensor, size: Tupl
         classes[row] = class_units[instances.labels]
         boxes[t, row] = centred / centred.new_tensor([width, height, width, height])
         masks[t, row] = instances.masks[:, 2::4, 2::4].to(masks)
-    return ClipTargets(classes, boxes.clamp(min=_ABSENT), masks)
+    return ClipTargets(classes, boxes.clamp(min=_ABSENT), masks, ids)
 
 
 @torch.no_grad()

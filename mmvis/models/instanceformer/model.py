@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmdet.models.layers import SinePositionalEncoding
+from mmdet.models.layers import SinePositionalEncoding, coordinate_to_encoding
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torchvision.ops import box_convert
@@ -21,7 +21,7 @@ from ..builder import build_part
 from ..layers.precision import at_least_float32
 from ..layers.stages import stage
 from ..layers.upsample import upsample_and_encode
-from .losses import box_losses, class_loss, contrastive_loss, mask_losses
+from .losses import box_losses, class_loss, contrastive_loss, looks_loss, mask_losses
 from .mask_head import NUM_PARAMS, MaskFeatures, mask_logits
 from .matching import ClipTargets, Match, clip_targets, match_layers
 from .memory import FrameTokens, TokenMemory
@@ -103,9 +103,13 @@ class InstanceFormer(VISModel):
             frame's a: 'multiply' sigmoid(r a), 'add' sigmoid(r + a), None a; 'box': not at all, they are the centres of
             the last frame's boxes.
         test_propagate_reference: the same in inference, where it is another one (the published OVIS jobs); 'same': not.
+        carry_places: add what a slot's last box was to the features that it brings to the next frame (ours).
+        separate_frames: train on the frames of a clip as images of their own, and pull together what the slots hold of
+            one object in different frames (``looks_loss``, ours). It changes nothing in inference.
         memory: dict(num_tokens, num_frames) of a TokenMemory (published OVIS models), or None.
         num_candidates: entries of the score list of the first three frames whose slots become tracks.
-        loss_weights: of ce, bbox, giou, mask, dice and contrastive (which is there with a memory only).
+        loss_weights: of ce, bbox, giou, mask, dice, contrastive (which is there with a memory only) and looks (with
+            ``separate_frames``).
         match_costs: class_cost, box_cost, giou_cost of the matching.
         official_mask_pairs: train the auxiliary mask losses of later frames as the official code does, which takes the
             slots of the last layer's matching and the objects of layer l's own, so that they do not belong together.
@@ -116,8 +120,9 @@ class InstanceFormer(VISModel):
                  num_queries: int = 300, embed_dims: int = 256, num_heads: int = 8, num_levels: int = 4,
                  num_points: int = 4, feedforward_dims: int = 1024, encoder_layers: int = 6, decoder_layers: int = 6,
                  dropout: float = 0.1, propagate_reference: Optional[str] = 'multiply',
-                 test_propagate_reference: Optional[str] = 'same', memory: Optional[dict] = None,
-                 num_candidates: int = 50, loss_weights: Optional[Dict[str, float]] = None,
+                 test_propagate_reference: Optional[str] = 'same', carry_places: bool = False,
+                 separate_frames: bool = False, memory: Optional[dict] = None, num_candidates: int = 50,
+                 loss_weights: Optional[Dict[str, float]] = None,
                  match_costs: Optional[Dict[str, float]] = None, official_mask_pairs: bool = False,
                  data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
@@ -132,9 +137,9 @@ class InstanceFormer(VISModel):
         self.label_of_unit = {unit: label for label, unit in enumerate(units)}
         self.propagate_reference, self.test_propagate_reference = rules
         self.num_candidates = num_candidates
-        self.loss_weights = {**dict(ce=2., bbox=5., giou=2., mask=2., dice=5., contrastive=2.), **(loss_weights or {})}
+        self.loss_weights = {**dict(ce=2., bbox=5., giou=2., mask=2., dice=5., contrastive=2., looks=2.), **(loss_weights or {})}
         self.match_costs = match_costs or {}
-        self.official_mask_pairs = official_mask_pairs
+        self.official_mask_pairs, self.separate_frames = official_mask_pairs, separate_frames
         #: Takes the slots of every frame (tools/test_video.py --analysis); see mmvis/visualization/analysis.py.
         self.recorder: Optional[Any] = None
 
@@ -150,6 +155,7 @@ class InstanceFormer(VISModel):
             raise ValueError(f'InstanceFormer: memory.num_tokens is {memory["num_tokens"]}, but there are only '
                              f'{num_queries} slots (num_queries) to choose them from.')
         self.memory = TokenMemory(num_classes, embed_dims, **memory) if memory is not None else None
+        self.places = nn.Linear(2 * embed_dims, embed_dims, bias=False) if carry_places else None
         self.query_embedding = nn.Embedding(num_queries, 2 * embed_dims)            # positions, then first contents
         self.reference_points = nn.Linear(embed_dims, 2)
         self.class_branches = nn.ModuleList([nn.Linear(embed_dims, num_classes) for _ in range(decoder_layers)])
@@ -162,6 +168,8 @@ class InstanceFormer(VISModel):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
+        if self.places is not None:
+            nn.init.zeros_(self.places.weight)                                      # at first it changes nothing
         for branch in self.class_branches:
             nn.init.constant_(branch.bias, -torch.tensor(99.).log())                # every class has probability 0.01
 
@@ -216,7 +224,11 @@ class InstanceFormer(VISModel):
             reference = decoded.boxes[-1][..., :2].detach()
         else:
             reference = next_reference(carried.reference, start, rule)
-        after = Carried(decoded.features[-1], reference, carried.bank)
+        content = decoded.features[-1]
+        if self.places is not None:
+            encoded = coordinate_to_encoding(decoded.boxes[-1].detach(), content.shape[-1] // 2)
+            content = content + self.places(encoded.to(content))
+        after = Carried(content, reference, carried.bank)
         if self.memory is not None:
             scores = logits.sigmoid()
             after.slots = self.memory.choose(scores.amax(-1), matched)
@@ -235,13 +247,16 @@ class InstanceFormer(VISModel):
 
         Returns:
             loss_ce, loss_bbox, loss_giou, loss_mask, loss_dice of the last layer; with ``_0``, ``_1``, ... of the
-            others; with a memory loss_contrastive. Weighted.
+            others; with a memory loss_contrastive; with ``separate_frames`` loss_looks. Weighted.
         """
         terms = self.loss_terms(clips, samples)
         return {f'loss_{name}': self.loss_weights[name.split('_')[0]] * value for name, value in terms.items()}
 
     def loss_terms(self, clips: Tensor, samples: List[List[FrameSample]]) -> Dict[str, Tensor]:
         """The terms of ``loss`` before weighting, without ``loss_`` in their names."""
+        num, length = clips.shape[:2]
+        if self.separate_frames:
+            clips, samples = clips.flatten(0, 1)[:, None], [[sample] for clip in samples for sample in clip]
         targets = [clip_targets(clip, self.class_units, clips.shape[-2:]) for clip in samples]
         frames, matches, slots = self.run_clips(clips, samples, targets)
         number = clips.new_tensor(float(sum(len(target.classes) for target in targets)))
@@ -255,6 +270,9 @@ class InstanceFormer(VISModel):
                           for name, value in self._layer_terms(layer, frames, matches, targets, sizes).items()})
         if self.memory is not None:
             terms['contrastive'] = self._contrastive_term(frames, slots, matches[-1])
+        if self.separate_frames:
+            clip_of = [image // length for image in range(num * length)]
+            terms['looks'] = looks_loss(frames[0].decoded.features[-1], matches[-1], targets, clip_of)
         return terms
 
     def run_clips(self, clips: Tensor, samples: List[List[FrameSample]], targets: List[ClipTargets]

@@ -143,15 +143,17 @@ def test_the_chain_of_trainings(trained, name, load_from):
 
 
 @pytest.mark.parametrize('name, load_from', [('instanceformer_r18_sample_pretrain', None),
-                                             ('instanceformer_r18_sample', 'instanceformer_r18_sample_pretrain')])
+                                             ('instanceformer_r18_sample_looks', 'instanceformer_r18_sample_pretrain'),
+                                             ('instanceformer_r18_sample', 'instanceformer_r18_sample_looks')])
 def test_the_trainings_on_the_sample_set(run, project, name, load_from):
-    """The network of these configs as it is: single frames, then clips."""
+    """The network of these configs as it is: single frames, frames of a clip as images, then clips."""
     more = ['--load-from', project / 'work_dirs' / load_from / 'epoch_1.pth'] if load_from else []
     once = ['train_dataloader.dataset.clip.repeats=2'] if load_from else []
     out = run('train', f'{name}.py', '--seed', 0, *more, network=(),
               options=[*SHORT, *once, 'train_dataloader.batch_size=1', 'train_cfg.val_interval=0'])
     assert '[2/2]' in out and (project / 'work_dirs' / name / 'epoch_1.pth').is_file(), out[-2000:]
-    assert ('loss_contrastive' in out) == (load_from is not None)
+    assert ('loss_looks' in out) == (name == 'instanceformer_r18_sample_looks')
+    assert ('loss_contrastive' in out) == (name == 'instanceformer_r18_sample')
 
 
 @pytest.mark.parametrize('name, categories', [('instanceformer_r50_joint_ytvis2019', YTVIS_2019),

@@ -27,7 +27,7 @@ def test_matching_is_the_cheapest_assignment():
     draw = torch.Generator().manual_seed(0)
     logits, boxes = torch.randn(5, 3, generator=draw), torch.rand(5, 4, generator=draw) * .4 + .2
     wanted = torch.rand(1, 3, 4, generator=draw) * .4 + .2
-    targets = ClipTargets(torch.tensor([2, 0, 2]), wanted, torch.zeros(1, 3, 2, 2))
+    targets = ClipTargets(torch.tensor([2, 0, 2]), wanted, torch.zeros(1, 3, 2, 2), torch.arange(3))
 
     def cost(slot, target):
         a, b, s = boxes[slot], wanted[0, target], logits[slot, targets.classes[target]].sigmoid()
@@ -50,13 +50,14 @@ def test_matching_is_the_cheapest_assignment():
 
 
 def test_no_object_matches_nothing():
-    targets = ClipTargets(torch.zeros(0, dtype=torch.int64), torch.zeros(1, 0, 4), torch.zeros(1, 0, 2, 2))
+    targets = ClipTargets(torch.zeros(0, dtype=torch.int64), torch.zeros(1, 0, 4), torch.zeros(1, 0, 2, 2),
+                          torch.zeros(0, dtype=torch.int64))
     assert [len(x) for x in match_slots(torch.randn(4, 3), torch.rand(4, 4), targets)] == [0, 0]
 
 
 def test_class_loss_is_the_focal_loss_with_one_positive_a_match():
     logits = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(1))
-    targets = ClipTargets(torch.tensor([2, 1]), torch.zeros(1, 2, 4), torch.zeros(1, 2, 2, 2))
+    targets = ClipTargets(torch.tensor([2, 1]), torch.zeros(1, 2, 4), torch.zeros(1, 2, 2, 2), torch.arange(2))
     p, expected = logits[0].sigmoid(), 0.
     positives = {(0, 1), (3, 2)}
     for slot, unit in itertools.product(range(4), range(3)):

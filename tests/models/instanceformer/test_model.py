@@ -1,11 +1,14 @@
 """Training and inference of a tiny InstanceFormer."""
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from helpers.tiny_instanceformer import (MEMORY, NUM_CLASSES, SIZE, tiny_batch, tiny_config, tiny_frames, tiny_model,
                                          tiny_video)
-from mmvis.models.instanceformer.matching import clip_targets
+from mmvis.models.instanceformer.losses import contrastive_loss, looks_loss
+from mmvis.models.instanceformer.matching import ClipTargets, clip_targets
 from mmvis.models.instanceformer.model import next_reference
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.registry import MODELS
@@ -278,6 +281,46 @@ def test_a_slot_may_start_where_its_box_was():
         carried = model.carry(decoded, model.class_branches[-1](decoded.features[-1]), carried)
         before = decoded.boxes[-1][..., :2]
         assert torch.equal(carried.reference, before) and not carried.reference.requires_grad
+
+
+def test_features_may_say_where_a_slot_was():
+    model = tiny_model(carry_places=True)
+    carried = model.begin(1)
+    decoded = model.decode(model.encode(tiny_frames(1)), carried)
+    logits = model.class_branches[-1](decoded.features[-1])
+    assert torch.equal(model.carry(decoded, logits, carried).content, decoded.features[-1])     # nothing at first
+    torch.nn.init.normal_(model.places.weight)
+    added = model.carry(decoded, logits, carried).content - decoded.features[-1]
+    assert added.abs().amax(-1).gt(0).all()
+    moved = dataclasses.replace(decoded, boxes=[box.flip(1) for box in decoded.boxes])
+    torch.testing.assert_close(model.carry(moved, logits, carried).content - decoded.features[-1], added.flip(1))
+
+
+def test_separate_frames_are_images_of_their_own_that_share_looks():
+    model = tiny_model(separate_frames=True).train()
+    clips = [[7, 9], [9, 12]], [[3, 5], [5]]
+    terms = losses_of(model, tiny_batch(*clips))
+    looks = terms.pop('loss_looks')
+    batch = tiny_batch(*clips)
+    batch['inputs'] = [frame[None] for clip in batch['inputs'] for frame in clip]
+    batch['data_samples'] = [[sample] for clip in batch['data_samples'] for sample in clip]
+    single = losses_of(tiny_model().train(), batch)
+    assert terms.keys() == single.keys()
+    for name, value in single.items():
+        torch.testing.assert_close(terms[name], value)
+    assert looks > 0
+    # No object is in two frames, in one clip or in two: nothing is to be pulled together.
+    assert losses_of(model, tiny_batch([[7], [9]], [[7], [9]]))['loss_looks'] == 0
+
+
+def test_looks_are_those_of_an_object_whichever_slots_hold_it():
+    """Two images of one clip, one of another; object 5 is in slot 0 of the first and slot 2 of the second."""
+    features = torch.zeros(3, 3, 4)
+    features[0, 0], features[1, 2], features[1, 0], features[2, 0] = torch.eye(4)[[0, 0, 1, 2]]
+    targets = [ClipTargets(*[torch.zeros(0)] * 3, torch.tensor(ids)) for ids in ([5], [8, 5], [5])]
+    pairs = [(torch.tensor(slots), torch.tensor(objects)) for slots, objects in (([0], [0]), ([0, 2], [0, 1]), ([0], [0]))]
+    expected = contrastive_loss(torch.eye(4)[[0, 1, 0, 2]], torch.tensor([0, 1, 0, 2]))
+    torch.testing.assert_close(looks_loss(features, pairs, targets, [0, 0, 1]), expected)
 
 
 def test_mistakes_in_a_config_are_named():
