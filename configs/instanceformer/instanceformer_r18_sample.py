@@ -1,21 +1,20 @@
 """InstanceFormer on clips of the sample set, after instanceformer_r18_sample_looks.py.
 
-Features and memory tokens are carried over the frames, every slot starts where its box was, and its features say where that
-is. (The published rule moves all reference points towards the middle of the image, which takes a long training to get used
+Features are carried over the frames, with what the last box was, and every slot starts where the frame looks like what it
+holds. (The published rule moves all reference points towards the middle of the image, which takes a long training to get used
 to.) The frames are far enough apart for objects to have changed places, as they do where the clock of a video jumps.
 """
 _base_ = './instanceformer_r18_sample_pretrain.py'
 
 # As published, the stem and the first stage of the backbone learn no more.
-model = dict(backbone=dict(frozen_stages=1), memory=dict(num_tokens=10, num_frames=3), propagate_reference='box',
-             carry_places=True)
+model = dict(backbone=dict(frozen_stages=1), propagate_reference='search', carry_places=True)
 train_pipeline = [
     dict(type='ClipResize', scale=[(144, 81), (256, 144)], rule='detr', multiscale_mode='range'),
     dict(type='ClipFlip', prob=0.5),
     dict(type='ClipColorJitter', brightness=(0.6, 1.4), contrast=(0.6, 1.4), saturation=(0.2, 1.6), hue=180),
 ]
 train_dataloader = dict(batch_size=2, dataset=dict(
-    clip=dict(_delete_=True, type='RandomClips', num_frames=3, range=8, replace=False, repeats=20),
+    clip=dict(_delete_=True, type='RandomClips', num_frames=3, range=8, replace=False, repeats=12),
     pipeline=train_pipeline))
 
 train_cfg = dict(max_epochs=2, val_interval=1)

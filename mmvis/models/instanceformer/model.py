@@ -26,6 +26,7 @@ from .mask_head import NUM_PARAMS, MaskFeatures, mask_logits
 from .matching import ClipTargets, Match, clip_targets, match_layers
 from .memory import FrameTokens, TokenMemory
 from .scoring import DECIDING_FRAMES, TrackScores, candidate_slots
+from .search import PointSearch
 from .transformer import Decoded, Decoder, Encoder, Tokens, mlp
 
 #: Tracks that score less have no mask in the results.
@@ -41,11 +42,13 @@ class Carried:
         reference: [1, Q, 2], the points that its boxes start from, in units of the image.
         bank: tokens of the last frames, oldest first; empty without a memory.
         slots: int64 [B, M], the slots that the newest tokens come from.
+        boxes: [B, Q, 4], the last ones, where the next points are searched for; else None.
     """
     content: Tensor
     reference: Tensor
     bank: List[FrameTokens] = field(default_factory=list)
     slots: Optional[Tensor] = None
+    boxes: Optional[Tensor] = None
 
 
 class FrameOutput(NamedTuple):
@@ -101,7 +104,8 @@ class InstanceFormer(VISModel):
             dropout: of the transformer.
         propagate_reference: how a frame's initial reference points follow from the last frame's r and the first
             frame's a: 'multiply' sigmoid(r a), 'add' sigmoid(r + a), None a; 'box': not at all, they are the centres of
-            the last frame's boxes.
+            the last frame's boxes; 'search': where the new frame looks like what the slot holds (``PointSearch``).
+            The last two are ours.
         test_propagate_reference: the same in inference, where it is another one (the published OVIS jobs); 'same': not.
         carry_places: add what a slot's last box was to the features that it brings to the next frame (ours).
         separate_frames: train on the frames of a clip as images of their own, and pull together what the slots hold of
@@ -128,8 +132,8 @@ class InstanceFormer(VISModel):
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
         rules = (propagate_reference, propagate_reference if test_propagate_reference == 'same'
                  else test_propagate_reference)
-        if not set(rules) <= {'multiply', 'add', 'box', None}:
-            raise ValueError(f"propagate_reference is 'multiply', 'add', 'box' or None, not {rules}.")
+        if not set(rules) <= {'multiply', 'add', 'box', 'search', None}:
+            raise ValueError(f"propagate_reference is 'multiply', 'add', 'box', 'search' or None, not {rules}.")
         units = list(range(num_classes)) if class_units is None else list(class_units)
         if len(set(units)) < len(units) or not all(0 <= unit < num_classes for unit in units):
             raise ValueError(f'class_units must be different numbers below num_classes {num_classes}, not {units}.')
@@ -156,6 +160,7 @@ class InstanceFormer(VISModel):
                              f'{num_queries} slots (num_queries) to choose them from.')
         self.memory = TokenMemory(num_classes, embed_dims, **memory) if memory is not None else None
         self.places = nn.Linear(2 * embed_dims, embed_dims, bias=False) if carry_places else None
+        self.search = PointSearch(embed_dims) if 'search' in rules else None
         self.query_embedding = nn.Embedding(num_queries, 2 * embed_dims)            # positions, then first contents
         self.reference_points = nn.Linear(embed_dims, 2)
         self.class_branches = nn.ModuleList([nn.Linear(embed_dims, num_classes) for _ in range(decoder_layers)])
@@ -209,6 +214,8 @@ class InstanceFormer(VISModel):
         memory = self.memory(carried.bank) if self.memory is not None else None
         positions = self.query_embedding.weight.chunk(2, dim=1)[0]
         reference = carried.reference.expand(len(tokens.values), -1, -1)
+        if carried.boxes is not None:
+            reference = self.search(carried.content, carried.boxes, tokens)
         return self.decoder(carried.content, positions[None], reference, tokens, memory)
 
     def carry(self, decoded: Decoded, logits: Tensor, carried: Carried,
@@ -220,7 +227,7 @@ class InstanceFormer(VISModel):
         positions = self.query_embedding.weight.chunk(2, dim=1)[0]
         start = self._first_points(positions)
         rule = self.propagate_reference if self.training else self.test_propagate_reference
-        if rule == 'box':
+        if rule in ('box', 'search'):
             reference = decoded.boxes[-1][..., :2].detach()
         else:
             reference = next_reference(carried.reference, start, rule)
@@ -228,7 +235,8 @@ class InstanceFormer(VISModel):
         if self.places is not None:
             encoded = coordinate_to_encoding(decoded.boxes[-1].detach(), content.shape[-1] // 2)
             content = content + self.places(encoded.to(content))
-        after = Carried(content, reference, carried.bank)
+        boxes = decoded.boxes[-1].detach() if rule == 'search' else None
+        after = Carried(content, reference, carried.bank, boxes=boxes)
         if self.memory is not None:
             scores = logits.sigmoid()
             after.slots = self.memory.choose(scores.amax(-1), matched)

@@ -10,6 +10,8 @@ from helpers.tiny_instanceformer import (MEMORY, NUM_CLASSES, SIZE, tiny_batch, 
 from mmvis.models.instanceformer.losses import contrastive_loss, looks_loss
 from mmvis.models.instanceformer.matching import ClipTargets, clip_targets
 from mmvis.models.instanceformer.model import next_reference
+from mmvis.models.instanceformer.search import PointSearch
+from mmvis.models.instanceformer.transformer import Tokens
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.registry import MODELS
 from mmvis.structures import VideoResult, decode_rle
@@ -281,6 +283,44 @@ def test_a_slot_may_start_where_its_box_was():
         carried = model.carry(decoded, model.class_branches[-1](decoded.features[-1]), carried)
         before = decoded.boxes[-1][..., :2]
         assert torch.equal(carried.reference, before) and not carried.reference.requires_grad
+
+
+def test_a_slot_may_start_where_the_frame_looks_like_it():
+    model = tiny_model(propagate_reference='search')
+    carried, frames = model.begin(1), tiny_frames(2)
+    decoded = model.decode(model.encode(frames[:1]), carried)
+    assert torch.equal(decoded.references[0], carried.reference)                    # the first frame as ever
+    carried = model.carry(decoded, model.class_branches[-1](decoded.features[-1]), carried)
+    tokens = model.encode(frames[1:])
+    points = model.search(carried.content, decoded.boxes[-1], tokens)
+    assert torch.equal(model.decode(tokens, carried).references[0], points)
+
+
+def test_points_are_searched_for_by_looks_and_near_the_last_box():
+    """Two levels of one feature map: a finest one that is left out, and 4 x 8 places of which one looks like slot 0."""
+    search = PointSearch(8, near=0.01)
+    for linear in (search.query, search.key):
+        torch.nn.init.eye_(linear.weight)
+        torch.nn.init.zeros_(linear.bias)
+    torch.nn.init.zeros_(search.place_key.weight)
+    content = torch.zeros(1, 2, 8)
+    content[0, 0, 3] = 100.
+    values = torch.zeros(1, 1 + 32, 8)
+    values[0, 0, 3] = values[0, 1 + 2 * 8 + 5, 3] = 10.                              # row 2, column 5
+    tokens = Tokens(values, [(1, 1), (4, 8)], torch.ones(1, 2, 2), None)
+    boxes = torch.tensor([[[.1, .1, .1, .1], [.3, .6, .1, .1]]])
+    found, middle = search(content, boxes, tokens)[0]
+    assert found.tolist() == pytest.approx([5.5 / 8, 2.5 / 4], abs=1e-3)
+    assert middle.tolist() == pytest.approx([.5, .5], abs=0.01)                      # looks like nothing in particular
+    torch.nn.init.constant_(search.log_near, 8.)
+    assert search(content, boxes, tokens)[0, 1].tolist() == pytest.approx([.3, .6], abs=0.05)
+    # The right half is padding: places in units of the image without it, and none beyond it.
+    padding = torch.zeros(1, 33, dtype=torch.bool)
+    padding[0, 1:] = (torch.arange(32) % 8) >= 4
+    values[0, 1 + 2 * 8 + 1, 3] = 9.                                                 # row 2, column 1
+    tokens = Tokens(values, tokens.shapes, torch.tensor([[[.5, 1.], [.5, 1.]]]), padding)
+    torch.nn.init.constant_(search.log_near, -4.)
+    assert search(content, boxes, tokens)[0, 0].tolist() == pytest.approx([1.5 / 4, 2.5 / 4], abs=1e-3)
 
 
 def test_features_may_say_where_a_slot_was():
