@@ -1,8 +1,9 @@
 """InstanceFormer on clips of the sample set, after instanceformer_r18_sample_looks.py.
 
-Features are carried over the frames, with what the last box was, and every slot starts where the frame looks like what it
-holds. (The published rule moves all reference points towards the middle of the image, which takes a long training to get used
-to.) The frames are far enough apart for objects to have changed places, as they do where the clock of a video jumps.
+Features are carried over the frames, with what the last box was, and every slot starts where the frame looks like what
+it holds. (The published rule moves all reference points towards the middle of the image, which takes a long training to
+get used to.) The frames are far enough apart for objects to have changed places, as they do where the clock of a video
+jumps.
 """
 _base_ = './instanceformer_r18_sample_pretrain.py'
 

@@ -1,8 +1,8 @@
-"""InstanceFormer on pairs of images of the sample set, between instanceformer_r18_sample_pretrain.py and
+"""InstanceFormer on the frames of sample clips as images, between instanceformer_r18_sample_pretrain.py and
 instanceformer_r18_sample.py: slots learn what an object looks like.
 
-The frames of a clip are images of their own: nothing is carried, each has its own matching. What the slots hold of one object
-in different frames is pulled together, and apart from that of other objects.
+The frames of a clip are images of their own: nothing is carried, each has its own matching. What the slots hold of one
+object in different frames is pulled together, and apart from that of other objects.
 """
 _base_ = './instanceformer_r18_sample_pretrain.py'
 

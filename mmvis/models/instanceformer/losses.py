@@ -57,8 +57,8 @@ def looks_loss(features: Tensor, matches: Sequence[Match], targets: Sequence[Cli
                clip_of: Sequence[int]) -> Tensor:
     """What slots hold of one object in different images attracts each other, whichever slots they are.
 
-    Unlike the labels of InstanceFormer's own contrastive term, which are the slots, these cannot be told by a code of the
-    slot: they want colour and shape.
+    The labels of InstanceFormer's own contrastive term are the slots, which a code of the slot tells. These want colour
+    and shape.
 
     Args:
         features: [N, Q, d] of N images; matches, targets: of each; clip_of: the clip that each is from.

@@ -141,7 +141,8 @@ class InstanceFormer(VISModel):
         self.label_of_unit = {unit: label for label, unit in enumerate(units)}
         self.propagate_reference, self.test_propagate_reference = rules
         self.num_candidates = num_candidates
-        self.loss_weights = {**dict(ce=2., bbox=5., giou=2., mask=2., dice=5., contrastive=2., looks=2.), **(loss_weights or {})}
+        self.loss_weights = {**dict(ce=2., bbox=5., giou=2., mask=2., dice=5., contrastive=2., looks=2.),
+                             **(loss_weights or {})}
         self.match_costs = match_costs or {}
         self.official_mask_pairs, self.separate_frames = official_mask_pairs, separate_frames
         #: Takes the slots of every frame (tools/test_video.py --analysis); see mmvis/visualization/analysis.py.

@@ -12,8 +12,8 @@ class PointSearch(nn.Module):
     """Points that boxes start from: the mean of all places, weighted by how alike their features are to the slot.
 
     Deformable attention samples where a slot says and compares no looks, so that a slot whose object is elsewhere takes
-    what it finds at the old place. Here what the slot holds is compared with every place of the coarser levels; places near
-    its last box are preferred, the more the larger ``near`` is.
+    what it finds at the old place. Here what the slot holds is compared with every place of the coarser levels; places
+    near its last box are preferred, the more the larger ``near`` is.
 
     Args:
         embed_dims: d of slots and places.
@@ -31,7 +31,8 @@ class PointSearch(nn.Module):
     def forward(self, content: Tensor, boxes: Tensor, tokens: Tokens) -> Tensor:
         """
         Args:
-            content: [B, Q, d] of the slots after the last frame; boxes: [B, Q, 4] cx cy w h there, in units of the image.
+            content: [B, Q, d] of the slots after the last frame.
+            boxes: [B, Q, 4] cx cy w h there, in units of the image.
             tokens: the encoded frame; its finest level is left out.
 
         Returns:
@@ -40,7 +41,8 @@ class PointSearch(nn.Module):
         dims, finest = content.shape[-1], tokens.shapes[0][0] * tokens.shapes[0][1]
         values = tokens.values[:, finest:]
         # In units of the image, not of the padded level.
-        centres = (pixel_centres(tokens.shapes, tokens.valid_ratios)[:, finest:, 0] / tokens.valid_ratios[:, :1]).to(boxes)
+        centres = pixel_centres(tokens.shapes, tokens.valid_ratios)[:, finest:, 0]
+        centres = (centres / tokens.valid_ratios[:, :1]).to(boxes)
         query = self.query(content) + self.box_query(coordinate_to_encoding(boxes, dims // 2).to(content))
         key = self.key(values) + self.place_key(coordinate_to_encoding(centres, dims // 2).to(values))
         alike = at_least_float32(query @ key.transpose(1, 2)) / dims ** 0.5

@@ -358,7 +358,8 @@ def test_looks_are_those_of_an_object_whichever_slots_hold_it():
     features = torch.zeros(3, 3, 4)
     features[0, 0], features[1, 2], features[1, 0], features[2, 0] = torch.eye(4)[[0, 0, 1, 2]]
     targets = [ClipTargets(*[torch.zeros(0)] * 3, torch.tensor(ids)) for ids in ([5], [8, 5], [5])]
-    pairs = [(torch.tensor(slots), torch.tensor(objects)) for slots, objects in (([0], [0]), ([0, 2], [0, 1]), ([0], [0]))]
+    pairs = [(torch.tensor(slots), torch.tensor(objects))
+             for slots, objects in (([0], [0]), ([0, 2], [0, 1]), ([0], [0]))]
     expected = contrastive_loss(torch.eye(4)[[0, 1, 0, 2]], torch.tensor([0, 1, 0, 2]))
     torch.testing.assert_close(looks_loss(features, pairs, targets, [0, 0, 1]), expected)
 
