@@ -8,6 +8,12 @@ from mmvis.engine import MixedPrecisionOptimWrapper, amp
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='asks for what a CPU does')
 
 
+@pytest.fixture(autouse=True)
+def has_bfloat16(monkeypatch):
+    """The tests ask for the same on every CPU."""
+    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: True)
+
+
 class Net(nn.Module):
 
     def __init__(self):
@@ -64,12 +70,6 @@ def test_state_goes_both_ways_between_mixed_and_full_precision():
     other.load_state_dict(state)
     other.load_state_dict({name: value for name, value in state.items() if name != 'loss_scaler'})
     assert 'loss_scaler' in state
-
-
-@pytest.fixture(autouse=True)
-def has_bfloat16(monkeypatch):
-    """The tests ask for the same on every CPU."""
-    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: True)
 
 
 def test_a_cpu_without_bfloat16_trains_in_float32_unless_told_otherwise(monkeypatch):

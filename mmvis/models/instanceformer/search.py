@@ -45,8 +45,9 @@ class PointSearch(nn.Module):
         centres = (centres / tokens.valid_ratios[:, :1]).to(boxes)
         query = self.query(content) + self.box_query(coordinate_to_encoding(boxes, dims // 2).to(content))
         key = self.key(values) + self.place_key(coordinate_to_encoding(centres, dims // 2).to(values))
-        alike = at_least_float32(query @ key.transpose(1, 2)) / dims ** 0.5
-        alike = alike - self.log_near.exp() * torch.cdist(boxes[..., :2], centres) ** 2
-        if tokens.padding is not None:
-            alike = alike.masked_fill(tokens.padding[:, None, finest:], -torch.inf)
-        return alike.softmax(-1) @ centres
+        with torch.autocast(content.device.type, enabled=False):        # half precision is too coarse for coordinates
+            alike = at_least_float32(query) @ at_least_float32(key).transpose(1, 2) / dims ** 0.5
+            alike = alike - self.log_near.exp() * torch.cdist(boxes[..., :2], centres) ** 2
+            if tokens.padding is not None:
+                alike = alike.masked_fill(tokens.padding[:, None, finest:], -torch.inf)
+            return alike.softmax(-1).to(centres) @ centres

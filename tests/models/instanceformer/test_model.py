@@ -132,9 +132,10 @@ def test_low_precision_runs():
     assert len(frames) == 4 and all(np.isfinite(frame.scores).all() for frame in frames)
 
 
-def test_coordinates_stay_in_float32_in_mixed_precision():
+@pytest.mark.parametrize('rule', ['multiply', 'search'])
+def test_coordinates_stay_in_float32_in_mixed_precision(rule):
     """A bfloat16 has eight bits: too few to name a pixel of a row of 640."""
-    model = tiny_model(memory=MEMORY).train()
+    model = tiny_model(memory=MEMORY, propagate_reference=rule).train()
     data = model.data_preprocessor(tiny_batch([[7, 9], [9], [9, 7]]), True)
     targets = [clip_targets(clip, model.class_units, data['inputs'].shape[-2:]) for clip in data['data_samples']]
     with torch.autocast('cpu', torch.bfloat16):
