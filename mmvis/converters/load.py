@@ -65,7 +65,7 @@ def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
             raise ValueError(f'Checkpoint {path} holds Python objects beside tensors and plain values; loading those '
                              'could run foreign code, so it is refused. Save its state_dict alone and load that.'
                              ) from error
-        reason = str(error).strip().split('\n')[0]
+        reason = str(error).strip().split('\n')[0].split('. ')[0]         # torch's first sentence says all
         raise ValueError(f'{path} is not a checkpoint of PyTorch, or it is cut off or damaged '
                          f'({reason[:160]}).') from error
     if not isinstance(content, dict):

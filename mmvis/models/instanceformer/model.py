@@ -132,8 +132,10 @@ class InstanceFormer(VISModel):
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
         rules = (propagate_reference, propagate_reference if test_propagate_reference == 'same'
                  else test_propagate_reference)
-        if not set(rules) <= {'multiply', 'add', 'box', 'search', None}:
-            raise ValueError(f"propagate_reference is 'multiply', 'add', 'box', 'search' or None, not {rules}.")
+        for rule in rules:
+            if rule not in ('multiply', 'add', 'box', 'search', None):
+                raise ValueError("InstanceFormer: propagate_reference and test_propagate_reference are 'multiply', "
+                                 f"'add', 'box', 'search' or None, not {rule!r}.")
         units = list(range(num_classes)) if class_units is None else list(class_units)
         if len(set(units)) < len(units) or not all(0 <= unit < num_classes for unit in units):
             raise ValueError(f'class_units must be different numbers below num_classes {num_classes}, not {units}.')
