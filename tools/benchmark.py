@@ -50,6 +50,7 @@ from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool  # noqa: E402
 from mmvis.engine.loops import VideoRun  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
 from mmvis.models import MaskTrackRCNN, VISModel  # noqa: E402
 from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
@@ -195,7 +196,7 @@ def build_peer(model: VISModel, device: str) -> nn.Module:
     Its 200 proposals are those of its config.
     """
     if not isinstance(model, MaskTrackRCNN):
-        raise ValueError(f'--peer mmdet: mmdet has no {type(model).__name__}.')
+        raise InputError(f'--peer mmdet: mmdet has no {type(model).__name__}.')
     path = Path(mmdet.__file__).parent / '.mim/configs/masktrack_rcnn'
     cfg = Config.fromfile(path / 'masktrack-rcnn_mask-rcnn_r50_fpn_8xb1-12e_youtubevis2019.py')
     cfg.model.detector.pop('init_cfg')
@@ -210,7 +211,7 @@ def build_peer(model: VISModel, device: str) -> nn.Module:
     try:
         peer.load_state_dict(peer_weights(model.state_dict(), num_classes))
     except RuntimeError:
-        raise ValueError('--peer mmdet: the config differs from the MaskTrackRCNN of mmdet in more than the depth of '
+        raise InputError('--peer mmdet: the config differs from the MaskTrackRCNN of mmdet in more than the depth of '
                          'its ResNet and the number of classes.') from None
     return peer.to(device).eval()
 
@@ -291,9 +292,9 @@ def median(seconds: List[Seconds], *stages: str) -> float:
 @torch.inference_mode()
 def benchmark_inference(args: argparse.Namespace) -> None:
     if min(args.frames, args.whole_videos or 1, *args.threads) < 1:
-        raise ValueError('--frames, --whole-videos and --threads must be at least 1.')
+        raise InputError('--frames, --whole-videos and --threads must be at least 1.')
     if args.whole_videos and args.peer:
-        raise ValueError('--peer mmdet runs frame by frame, not whole videos.')
+        raise InputError('--peer mmdet runs frame by frame, not whole videos.')
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmvis'))
     with tempfile.TemporaryDirectory() as folder:

@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import torch  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
+from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
 from parity.compare import Run  # noqa: E402
 
@@ -53,12 +54,12 @@ class Verdict:
 def load_golden(path: Path) -> tuple:
     """(file with ``results_json`` joined to it where that file stands beside it, salt)."""
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist.')
+        raise InputMissingError(f'{path} does not exist.')
     try:
         golden = json.loads(path.read_text())
         salt = golden['salt'] if 'salt' in golden else golden['recipe']['salt']
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} is not a parity file: it needs a recipe with a salt ({error!r}).') from error
+        raise InputError(f'{path} is not a parity file: it needs a recipe with a salt ({error!r}).') from error
     if len(salt.split()) != 1:                       # a sentence: the name of the file is the salt
         salt = path.stem
     for name in dict.fromkeys((path.stem, salt)):
@@ -74,7 +75,7 @@ def check(system: str, path: Path, manifest_dir: Optional[Path], dump: Optional[
     golden, salt = load_golden(path)
     manifest_dir = manifest_dir or path.parent
     if not any(manifest_dir.glob('manifest*.json')):
-        raise FileNotFoundError(f'{manifest_dir} holds no manifest*.json; name its folder with --manifests.')
+        raise InputMissingError(f'{manifest_dir} holds no manifest*.json; name its folder with --manifests.')
     run = Run(golden)
     for key in {'recipe', 'salt'} & golden.keys():
         run.give((key,))

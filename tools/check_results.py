@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.apis import BENCHMARKS, find_target  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.errors import InputMissingError  # noqa: E402
 from mmvis.evaluation.results_check import Report, Target, check_results  # noqa: E402
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     args = parse_args()
     target = find_target(args.annotations, args.benchmark)
     if not Path(args.results).is_file():
-        raise FileNotFoundError(f'{args.results}: there is no such file.')
+        raise InputMissingError(f'{args.results}: there is no such file.')
     report = check_results(args.results, target, args.fix, None if args.all else 10)
     for line in report.lines():
         print(line)

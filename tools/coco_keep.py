@@ -11,6 +11,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 from mmvis.cli import ToolParser  # noqa: E402
 from mmvis.datasets import find_tree  # noqa: E402
 from mmvis.datasets.coco_categories import find_category_map  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 from mmvis.evaluation.output import write_text  # noqa: E402
 
 
@@ -34,7 +35,7 @@ def keep_command(target: str, default_out: str) -> None:
         content = json.loads(source.read_text(encoding='utf-8'))
         kept = keep_categories(content, find_category_map(target, 'official')[1])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{source} is not a COCO annotation file ({error!r}).') from error
+        raise InputError(f'{source} is not a COCO annotation file ({error!r}).') from error
     out = Path(args.out)
     write_text(out, json.dumps(kept))
     print(f'{out}: {len(kept["annotations"])} of {len(content["annotations"])} objects in {len(kept["images"])} of '

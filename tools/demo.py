@@ -27,6 +27,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from mmvis.apis import FrameSource, VISPredictor, open_source  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, run_tool  # noqa: E402
+from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation import ResultsWriter  # noqa: E402
 from mmvis.structures import FrameInstances  # noqa: E402
 from mmvis.visualization import VideoFile, draw_frame, has_display  # noqa: E402
@@ -74,12 +75,12 @@ def choose_model(args: argparse.Namespace) -> Tuple[str, str]:
     if args.config and args.checkpoint:
         return args.config, args.checkpoint
     if args.config or args.checkpoint:
-        raise ValueError('Give --config and --checkpoint together, or neither for the small model of the sample set.')
+        raise InputError('Give --config and --checkpoint together, or neither for the small model of the sample set.')
     for config, checkpoint in DEFAULT_MODELS:
         if (ROOT / checkpoint).is_file():
             print(f'No --config and --checkpoint: {checkpoint} runs, which knows the shapes of the sample set only.')
             return config, str(ROOT / checkpoint)
-    raise FileNotFoundError(f'No --config and --checkpoint, and {DEFAULT_MODELS[-1][1]} is missing.')
+    raise InputMissingError(f'No --config and --checkpoint, and {DEFAULT_MODELS[-1][1]} is missing.')
 
 
 class Stop:

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.errors import InputError, InputFileError  # noqa: E402
 
 TABLE = ROOT / 'models' / 'checkpoints.json'
 DRIVE = 'https://drive.google.com/'
@@ -53,7 +54,7 @@ def find(name: str) -> Entry:
     wanted = Path(name).name.removesuffix('.pth')
     if wanted not in table:
         close = difflib.get_close_matches(wanted, table, n=3)
-        raise ValueError(f'There is no checkpoint {name!r}' + (f'; did you mean {" or ".join(close)}?' if close else
+        raise InputError(f'There is no checkpoint {name!r}' + (f'; did you mean {" or ".join(close)}?' if close else
                                                                '; --list shows the names.'))
     return table[wanted]
 
@@ -82,7 +83,7 @@ def download(entry: Entry, folder: Path) -> Path:
         print(f'{target} is there already.')
         return target
     if entry['url'] is None:
-        raise ValueError(f'{entry["file"]} has no address that it could be fetched from ({entry["what"]}; '
+        raise InputError(f'{entry["file"]} has no address that it could be fetched from ({entry["what"]}; '
                          f'{entry["page"]}).')
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f'{target.name}.part')
@@ -90,13 +91,13 @@ def download(entry: Entry, folder: Path) -> Path:
         fetch = fetch_from_drive if entry['url'].startswith(DRIVE) else fetch_by_http
         fetch(entry['url'], part if target.suffix else target)
     except (OSError, HTTPException) as error:  # urllib and gdown raise these two kinds
-        raise OSError(f'{entry["file"]} could not be fetched: {error}. {by_hand}') from error
+        raise InputFileError(f'{entry["file"]} could not be fetched: {error}. {by_hand}') from error
     if target.suffix:
         try:
             verify(part, entry)
         except ValueError as error:
             part.unlink()
-            raise ValueError(f'{error} {by_hand}') from None
+            raise InputError(f'{error} {by_hand}') from None
         part.replace(target)
     print(f'Fetched {target}.')
     return target
@@ -116,11 +117,11 @@ def fetch_by_http(url: str, part: Path) -> None:
                 copy(answer, part, have, total)
         except urllib.error.HTTPError as error:
             if error.code != 416 or not have:  # 416: there is nothing behind what we have
-                raise OSError(f'the server answers {error.code} {error.reason}') from error
+                raise InputFileError(f'the server answers {error.code} {error.reason}') from error
             part.unlink()
             continue
         except urllib.error.URLError as error:
-            raise OSError(f'the network refuses ({error.reason})') from error
+            raise InputFileError(f'the network refuses ({error.reason})') from error
         except (ConnectionError, TimeoutError, HTTPException):
             if size_of(part) <= have:
                 raise
@@ -139,8 +140,8 @@ def copy(answer, part: Path, have: int, total: Optional[int]) -> None:
     """Append an answer to the ``have`` bytes that are there."""
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
-        raise OSError(f'the disk of {part.parent} has {free / 1e6:.0f} MB left and {(total - have) / 1e6:.0f} MB are '
-                      'to come')
+        raise InputFileError(f'the disk of {part.parent} has {free / 1e6:.0f} MB left and {(total - have) / 1e6:.0f} MB are '
+                             'to come')
     with open(part, 'ab' if have else 'wb') as file, tqdm(
             total=total, initial=have, unit='B', unit_scale=True, desc=part.stem, disable=None) as bar:
         while block := answer.read(1 << 20):
@@ -153,7 +154,7 @@ def fetch_from_drive(url: str, path: Path) -> None:
     try:
         import gdown
     except ImportError:
-        raise OSError('it lies on Google Drive and gdown is not installed (pip install gdown)') from None
+        raise InputFileError('it lies on Google Drive and gdown is not installed (pip install gdown)') from None
     try:
         if '/folders/' in url:
             done = gdown.download_folder(url=url, output=str(path))
@@ -163,9 +164,9 @@ def fetch_from_drive(url: str, path: Path) -> None:
         # those of the requests library have no number and the addresses of half the internet in their text
         raise error if error.errno else OSError(f'the network refuses ({type(error).__name__})') from error
     except Exception as error:  # which ones differs from one gdown to the next
-        raise OSError('Google Drive does not give it: ' + ' '.join(str(error).split()).rstrip('.')) from error
+        raise InputFileError('Google Drive does not give it: ' + ' '.join(str(error).split()).rstrip('.')) from error
     if not done:
-        raise OSError('Google Drive does not give it')
+        raise InputFileError('Google Drive does not give it')
 
 
 def verify(part: Path, entry: Entry) -> None:
@@ -177,12 +178,12 @@ def verify(part: Path, entry: Entry) -> None:
     with open(part, 'rb') as file:
         start = file.read(512)
     if start.lstrip().lower().startswith((b'<!doctype', b'<html')):
-        raise ValueError(f'A web page came instead of {entry["file"]}: too many may have fetched it today, or it is gone.')
+        raise InputError(f'A web page came instead of {entry["file"]}: too many may have fetched it today, or it is gone.')
     if not start.startswith(FILE_STARTS):
-        raise ValueError(f'What came as {entry["file"]} is no checkpoint of PyTorch (it begins with {start[:8]!r}).')
+        raise InputError(f'What came as {entry["file"]} is no checkpoint of PyTorch (it begins with {start[:8]!r}).')
     size = part.stat().st_size
     if size != entry.get('size', size):
-        raise ValueError(f'What came as {entry["file"]} has {size} bytes instead of {entry["size"]}.')
+        raise InputError(f'What came as {entry["file"]} has {size} bytes instead of {entry["size"]}.')
     for kind in ('sha256', 'md5'):
         if kind in entry:
             digest = hashlib.new(kind)
@@ -190,7 +191,7 @@ def verify(part: Path, entry: Entry) -> None:
                 while block := file.read(1 << 20):
                     digest.update(block)
             if not digest.hexdigest().startswith(entry[kind]):
-                raise ValueError(f'What came as {entry["file"]} has the {kind} {digest.hexdigest()[:12]}... instead of '
+                raise InputError(f'What came as {entry["file"]} has the {kind} {digest.hexdigest()[:12]}... instead of '
                                  f'{entry[kind]}...')
 
 
@@ -206,7 +207,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if not (args.names or args.list or args.markdown):
-        raise ValueError('Which checkpoint? --list shows the names.')
+        raise InputError('Which checkpoint? --list shows the names.')
     if args.markdown:
         print(markdown(), end='')
     if args.list:

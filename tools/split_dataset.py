@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.datasets.hold_out import cut_annotations, split_videos  # noqa: E402
+from mmvis.errors import InputError, InputMissingError  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,12 +36,12 @@ def read(path: str) -> Dict[str, Any]:
     try:
         data = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: there is no such file.') from None
+        raise InputMissingError(f'{path}: there is no such file.') from None
     except ValueError as error:
-        raise ValueError(f'{path}: not a JSON file ({error}).') from None
+        raise InputError(f'{path}: not a JSON file ({error}).') from None
     for key in ('videos', 'annotations', 'categories'):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
-            raise ValueError(f'{path}: the list {key} is missing; the annotation file of a training set is needed.')
+            raise InputError(f'{path}: the list {key} is missing; the annotation file of a training set is needed.')
     return data
 
 
@@ -69,7 +70,7 @@ def main() -> None:
     by_video = {video['id']: set() for video in data['videos']}
     for annotation in data['annotations']:
         if annotation['video_id'] not in by_video:
-            raise ValueError(f'{args.annotations}: annotation {annotation.get("id")!r} is of video '
+            raise InputError(f'{args.annotations}: annotation {annotation.get("id")!r} is of video '
                              f'{annotation["video_id"]!r}, which is not in the list of videos.')
         by_video[annotation['video_id']].add(annotation['category_id'])
     positions = dict(zip(('train', 'val'), split_videos(list(by_video.values()), args.val_ratio, args.seed)))

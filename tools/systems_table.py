@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
 from download_checkpoint import find, name_of  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 
 MEASURED = ROOT / 'docs' / 'systems'
 README = ROOT / 'README.md'
@@ -85,7 +86,7 @@ def replaced(text: str) -> str:
     """
     before, mark, after = text.partition(MARK + '\n')
     if not mark or '\n\n' not in after:
-        raise ValueError(f'{README} has no line {MARK!r} with a table and an empty line below it.')
+        raise InputError(f'{README} has no line {MARK!r} with a table and an empty line below it.')
     return before + mark + markdown() + after[after.index('\n\n') + 1:]
 
 

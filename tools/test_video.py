@@ -31,6 +31,7 @@ from mmvis.apis import account_from_environment, benchmark_of, find_target, pack
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
+from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules, official_pickle  # noqa: E402
 from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
 from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
@@ -91,14 +92,14 @@ def _truth(text: str) -> bool:
 def main() -> None:
     args = parse_args()
     if not (args.out or args.eval or args.upload_file or args.show or args.save_vis_path or args.analysis):
-        raise ValueError('Nothing is asked for: give at least one of --out FILE, --eval segm, --upload_file, --show, '
+        raise InputError('Nothing is asked for: give at least one of --out FILE, --eval segm, --upload_file, --show, '
                          '--save_vis_path DIR, --analysis DIR.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     if args.load_result:
         return evaluate_existing(cfg, args)
     if not os.path.isfile(args.checkpoint):
-        raise FileNotFoundError(f'Checkpoint {args.checkpoint} does not exist.')
+        raise InputMissingError(f'Checkpoint {args.checkpoint} does not exist.')
     if args.launcher == 'none' and (args.gpus != 1 or int(os.environ.get('NNODES', 1)) > 1):
         args.launcher = 'pytorch'
         os.environ.setdefault('OMP_NUM_THREADS', '1')  # see set_threads
@@ -116,7 +117,7 @@ def read_config(args: argparse.Namespace) -> Config:
     """The config with the arguments put into it."""
     cfg = load_config(args.config, args.cfg_options)
     if cfg.get('model') is None or cfg.get('test_dataloader') is None:
-        raise ValueError(f'{cfg.filename} has no model or no test_dataloader: it is not the config of a test.')
+        raise InputError(f'{cfg.filename} has no model or no test_dataloader: it is not the config of a test.')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
     cfg.launcher = args.launcher
     for key in list(cfg):
@@ -157,7 +158,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
                               f'initial values ({report.missing[0]} first): these are no results of a trained model.')
     if args.analysis:
         if not hasattr(model, 'recorder'):
-            raise ValueError(f'--analysis is for InstanceFormer, not for {type(model).__name__}.')
+            raise InputError(f'--analysis is for InstanceFormer, not for {type(model).__name__}.')
         model.recorder = AnalysisRecorder(Path(args.analysis))
     optimize_for_inference(model, args.precision)
     loop = runner.test_loop
@@ -234,7 +235,7 @@ def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
         frames = official_pickle.read(output.pickle)
         source = official_pickle.to_results(frames, videos, dataset.metainfo['category_ids'])
     elif not source.is_file():
-        raise FileNotFoundError(f'--load_result: there is no results file {source}; run without --load_result first.')
+        raise InputMissingError(f'--load_result: there is no results file {source}; run without --load_result first.')
     if args.eval or not args.upload_file:
         evaluate(source, dataset, args.eval or ['segm'], cfg.metric)
     if args.upload_file:
@@ -244,7 +245,7 @@ def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
 def check_can_evaluate(dataset) -> None:
     """COCO's files have ground truth, but of images."""
     if isinstance(dataset, COCOClipsDataset):
-        raise ValueError(f'--eval: {dataset.ann_file} describes images, and AP here is that of videos. Leave --eval out, '
+        raise InputError(f'--eval: {dataset.ann_file} describes images, and AP here is that of videos. Leave --eval out, '
                          'or test on a video set.')
 
 

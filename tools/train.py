@@ -19,6 +19,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 from mmengine.config import Config  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,7 +62,7 @@ def read_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config, args.cfg_options)
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
-            raise ValueError(f'{cfg.filename} has no {key}: it is not the config of a training.')
+            raise InputError(f'{cfg.filename} has no {key}: it is not the config of a training.')
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
     if args.resume:
@@ -72,7 +73,7 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-            raise ValueError(f'{cfg.filename} has no auto_scale_lr.base_batch_size, which --auto-scale-lr goes by.')
+            raise InputError(f'{cfg.filename} has no auto_scale_lr.base_batch_size, which --auto-scale-lr goes by.')
         cfg.auto_scale_lr.enable = True
     cfg.setdefault('randomness', dict(seed=None))
     if args.seed is not None:

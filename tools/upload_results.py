@@ -22,6 +22,7 @@ from mmvis.apis import (BENCHMARKS, PLATFORMS, Account, UploadError, account_fro
                         tell_scores, upload, wait_for_score)
 from mmvis.apis.submit import PASSWORD_VARIABLE, USER_VARIABLE, say  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 from mmvis.evaluation.submission import check_submission  # noqa: E402
 
 
@@ -54,7 +55,7 @@ def choose_competition(args: argparse.Namespace) -> Tuple[str, int, Optional[str
     known = known if known and server == known.server else None
     competition = known and known.competition if args.competition is None else args.competition
     if server is None or competition is None:
-        raise ValueError('Where to? Give --benchmark, or --server and --competition.')
+        raise InputError('Where to? Give --benchmark, or --server and --competition.')
     return server, competition, args.platform or (known and known.platform)
 
 
@@ -62,7 +63,7 @@ def read_account(server: str) -> Account:
     """From the environment, or asked for."""
     account = account_from_environment()
     if account is None and not sys.stdin.isatty():
-        raise ValueError(f'No user name and password for {server}: set {USER_VARIABLE} and {PASSWORD_VARIABLE} in the '
+        raise InputError(f'No user name and password for {server}: set {USER_VARIABLE} and {PASSWORD_VARIABLE} in the '
                          'environment.')
     if account is None:
         user = os.environ.get(USER_VARIABLE) or input(f'User name on {server}: ')
@@ -75,7 +76,7 @@ def main() -> None:
     server, number, platform = choose_competition(args)
     if args.submission is None:
         if args.zip is None:
-            raise ValueError('Which zip is to be sent? (tools/make_submission.py makes one.)')
+            raise InputError('Which zip is to be sent? (tools/make_submission.py makes one.)')
         check_submission(args.zip)
     competition = connect(server, number, read_account(server), platform, args.phase)
     if args.submission is None:

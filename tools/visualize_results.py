@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.datasets.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402
 from mmvis.visualization.results import (Drawing, draw_sheet, draw_video, match_colours,  # noqa: E402
                                          read_ground_truth, read_results)
@@ -54,7 +55,7 @@ def choose_videos(index: AnnotationIndex, wanted: Sequence[str]) -> List[tuple]:
     known = {text for record, name in pairs for text in (str(record.video_id), name)}
     for text in wanted:
         if text not in known:
-            raise ValueError(f'{index.meta["ann_file"]} has no video {text!r}; its first is {pairs[0][0].video_id} '
+            raise InputError(f'{index.meta["ann_file"]} has no video {text!r}; its first is {pairs[0][0].video_id} '
                              f'({pairs[0][1]}).')
     return [(record, name) for record, name in pairs if str(record.video_id) in wanted or name in wanted]
 
@@ -84,13 +85,13 @@ def main() -> None:
     args = parse_args()
     one_sheet = Path(args.out).suffix.lower() in _PICTURES
     if one_sheet and args.format != 'sheet':
-        raise ValueError(f'--out {args.out} is one picture: this needs --format sheet.')
+        raise InputError(f'--out {args.out} is one picture: this needs --format sheet.')
     index = load_annotations(args.annotations)
     chosen = choose_videos(index, args.videos)
     ids = {video.video_id for video, _ in chosen}
     drawings = [read_results(args.results, index, ids, args.thresh)]
     if args.gt and not index.meta['has_annotations']:
-        raise ValueError(f'{args.annotations} has no annotations to be drawn by --gt.')
+        raise InputError(f'{args.annotations} has no annotations to be drawn by --gt.')
     if args.gt:
         drawings.append(read_ground_truth(index, ids))
         match_colours(drawings[1], drawings[0])

@@ -3,6 +3,7 @@ from typing import Dict, Mapping, NamedTuple, Optional
 
 from mmvis.datasets import find_tree
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021, match_published
+from mmvis.errors import InputError
 from mmvis.evaluation.results_check import Target, load_target
 
 #: Until January 2026 all four competitions were here.
@@ -38,7 +39,7 @@ def find_target(ann_file: Optional[str], benchmark: Optional[str]) -> Target:
         FileNotFoundError, ValueError: neither is given, no such file, or the file is of another set.
     """
     if ann_file is None and benchmark is None:
-        raise ValueError('Give the annotation file of the split, or --benchmark.')
+        raise InputError('Give the annotation file of the split, or --benchmark.')
     if ann_file is None:
         try:
             ann_file = find_tree(benchmark, 'valid').ann_file

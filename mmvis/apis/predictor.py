@@ -18,6 +18,7 @@ from mmvis.datasets.sample_set import CATEGORIES
 from mmvis.datasets.transforms import ClipCompose
 from mmvis.engine.config import load_config
 from mmvis.engine.loops import VideoRun
+from mmvis.errors import InputError
 from mmvis.models.base import VISModel
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.registry import DATASETS, MODELS
@@ -168,11 +169,11 @@ class VISPredictor:
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 \
                 or not frame.size:
             given = f'{frame.dtype} {list(frame.shape)}' if hasattr(frame, 'shape') else type(frame).__name__
-            raise ValueError(f'Frame {self.frame_idx} must be a NumPy array uint8 [height, width, 3] in BGR, not '
+            raise InputError(f'Frame {self.frame_idx} must be a NumPy array uint8 [height, width, 3] in BGR, not '
                              f'{given}.')
         if self.video is not None and frame.shape[:2] != self.video.ori_shape:
             (h, w), (old_h, old_w) = frame.shape[:2], self.video.ori_shape
-            raise ValueError(f'Frame {self.frame_idx} has {w} x {h} pixels, but the video began with {old_w} x '
+            raise InputError(f'Frame {self.frame_idx} has {w} x {h} pixels, but the video began with {old_w} x '
                              f'{old_h}: a video has one size; call reset() to begin another.')
 
     def _select(self, frame: FrameInstances) -> FrameInstances:
@@ -188,7 +189,7 @@ def _test_dataset(config: Config) -> Dict[str, Any]:
     """The config of the test set: it has the pipeline and tells the classes."""
     dataset = (config.get('test_dataloader') or {}).get('dataset')
     if config.get('model') is None or dataset is None:
-        raise ValueError(f'{config.filename or "The config"} has no model or no test_dataloader.dataset: it is not the '
+        raise InputError(f'{config.filename or "The config"} has no model or no test_dataloader.dataset: it is not the '
                          f'config of a test.')
     return dataset
 
@@ -201,7 +202,7 @@ def _find_device(device: Optional[Union[str, torch.device]]) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch has one for each: unknown, not built in, no such number
         reason = str(error).split('\n')[0]
-        raise ValueError(f'Device {device!s} cannot be used here: {reason}') from None
+        raise InputError(f'Device {device!s} cannot be used here: {reason}') from None
     return device
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmvis.datasets.images import read_image
+from mmvis.errors import InputError, InputFileError, InputMissingError
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # FFmpeg and OpenCV each print their own account of a failure, and ours is one sentence. FFmpeg reads this once.
@@ -68,7 +69,7 @@ def open_source(source: Source) -> FrameSource:
         return _Video(int(name), f'camera {name}')
     if glob.has_magic(name):
         return _Pictures(name, _expand(name))
-    raise FileNotFoundError(f'There is no file or folder {name}. A camera is given by its number, a stream by its '
+    raise InputMissingError(f'There is no file or folder {name}. A camera is given by its number, a stream by its '
                             f'address (rtsp://...), pictures by a folder or a glob.')
 
 
@@ -83,17 +84,17 @@ def _pictures_of(folder: str) -> List[str]:
     if not names:
         inner = next((path for path in sorted(Path(folder).glob('*/')) if path.is_dir()), None)
         hint = f'; perhaps {inner} is meant' if inner else ''
-        raise ValueError(f'The folder {folder} holds no pictures ({", ".join(PICTURES)}){hint}.')
+        raise InputError(f'The folder {folder} holds no pictures ({", ".join(PICTURES)}){hint}.')
     return [os.path.join(folder, name) for name in natural_order(names)]
 
 
 def _expand(pattern: str) -> List[str]:
     names = [name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
     if not names:
-        raise FileNotFoundError(f'No file is named like {pattern}.')
+        raise InputMissingError(f'No file is named like {pattern}.')
     other = next((name for name in names if not name.lower().endswith(PICTURES)), None)
     if other is not None:
-        raise ValueError(f'{pattern} also stands for {other}; a glob must stand for pictures only '
+        raise InputError(f'{pattern} also stands for {other}; a glob must stand for pictures only '
                          f'({", ".join(PICTURES)}).')
     return natural_order(names)
 
@@ -146,7 +147,7 @@ class _Video(FrameSource):
         finally:
             capture.release()
         if number == 0:
-            raise ValueError(f'No frame of {self.name} can be decoded: it is damaged, or OpenCV lacks its codec.')
+            raise InputError(f'No frame of {self.name} can be decoded: it is damaged, or OpenCV lacks its codec.')
         if number < (self.num_frames or 0):
             # No error: the count of a container may be an estimate, or include frames that are not to be shown.
             print_log(f'{self.name} announces {self.num_frames} frames, but {number} could be decoded: it may be '
@@ -162,7 +163,7 @@ class _Video(FrameSource):
         finally:
             reader.close()
         if '://' not in str(self.target) or number == 0:  # a stream may come to its end, a camera does not
-            raise OSError(f'{self.name} gives no more frames (after {number}).')
+            raise InputFileError(f'{self.name} gives no more frames (after {number}).')
 
     def _open(self) -> cv2.VideoCapture:
         level = cv2.utils.logging.getLogLevel()
@@ -178,9 +179,9 @@ class _Video(FrameSource):
         if capture.isOpened():
             return capture
         if os.path.isfile(str(self.target)):
-            raise ValueError(f'{self.name} cannot be opened as a video: it is damaged or none, or OpenCV lacks its '
+            raise InputError(f'{self.name} cannot be opened as a video: it is damaged or none, or OpenCV lacks its '
                              f'codec.')
-        raise OSError(f'{self.name} cannot be opened: it is not there, does not answer, or is in use.')
+        raise InputFileError(f'{self.name} cannot be opened: it is not there, does not answer, or is in use.')
 
 
 class _Reader:

@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 from typing import Callable, Dict, Optional, Union
 
+from mmvis.errors import InputError, InputMissingError
 from mmvis.evaluation.results_check import Target, check_results
 from mmvis.evaluation.submission import write_submission
 
@@ -25,14 +26,14 @@ def pack_results(results: Union[str, Path], target: Target, zip_path: Union[str,
         ValueError: the server would not take it. No zip is made.
     """
     if not os.path.isfile(results):
-        raise FileNotFoundError(f'{results}: there is no such file.')
+        raise InputMissingError(f'{results}: there is no such file.')
     if target.videos is None:
         tell(f'note: no annotation file of {target.source} was found: video ids, sizes and lengths are not checked')
     report = check_results(results, target)
     for line in report.lines():
         tell(line)
     if report.num_faults:
-        raise ValueError(f'{results} has {report.num_faults} faults, so no zip is made.'
+        raise InputError(f'{results} has {report.num_faults} faults, so no zip is made.'
                          + (f' tools/check_results.py --fix mends {report.num_mendable} values.'
                             if report.num_mendable else ''))
     write_submission(results, zip_path)

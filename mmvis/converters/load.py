@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from mmvis.errors import InputError, InputMissingError
+
 from . import backbone, condinst_iai, ifc, instanceformer, masktrackrcnn, memcnp, sipmask
 from .layout import Layout, StateDict
 
@@ -56,20 +58,20 @@ def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
         FileNotFoundError: no such file. ValueError: not a checkpoint, cut off, or it holds other Python objects.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'Checkpoint {path} does not exist.')
+        raise InputMissingError(f'Checkpoint {path} does not exist.')
     try:
         with torch.serialization.safe_globals(_RECORDS):
             content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:            # torch raises many kinds here; each means that the file is of no use
         if 'Unsupported global' in str(error) or 'weights_only' in str(error) and 'GLOBAL' in str(error):
-            raise ValueError(f'Checkpoint {path} holds Python objects beside tensors and plain values; loading those '
+            raise InputError(f'Checkpoint {path} holds Python objects beside tensors and plain values; loading those '
                              'could run foreign code, so it is refused. Save its state_dict alone and load that.'
                              ) from error
         reason = str(error).strip().split('\n')[0].split('. ')[0]         # torch's first sentence says all
-        raise ValueError(f'{path} is not a checkpoint of PyTorch, or it is cut off or damaged '
+        raise InputError(f'{path} is not a checkpoint of PyTorch, or it is cut off or damaged '
                          f'({reason[:160]}).') from error
     if not isinstance(content, dict):
-        raise ValueError(f'Checkpoint {path} holds a {type(content).__name__}, not a dict of tensors.')
+        raise InputError(f'Checkpoint {path} holds a {type(content).__name__}, not a dict of tensors.')
     return content
 
 
@@ -99,7 +101,7 @@ def convert_state_dict(state_dict: StateDict, model: nn.Module) -> Tuple[StateDi
         layout, converted, dropped = Layout('mmvis', None, None), dict(state_dict), {}
     else:
         keys = _some(list(state_dict), 3) or '(no tensor at all)'
-        raise ValueError(f'its layout is not known: its keys are like {keys}, those of {type(model).__name__} like '
+        raise InputError(f'its layout is not known: its keys are like {keys}, those of {type(model).__name__} like '
                          f'{_some(list(own), 3)}.')
     report = LoadReport(layout.name, dropped=dict(dropped))
     fitting = {}
@@ -129,9 +131,9 @@ def load_checkpoint(model: nn.Module, path: Union[str, os.PathLike], strict: boo
         state_dict, report = convert_state_dict(find_state_dict(read_checkpoint(path)), model)
     except ValueError as error:
         message = str(error)
-        raise ValueError(message if str(path) in message else f'Checkpoint {path}: {message}') from error
+        raise InputError(message if str(path) in message else f'Checkpoint {path}: {message}') from error
     if strict and (report.missing or report.unexpected or any('shape' in why for why in report.dropped.values())):
-        raise ValueError(f'Checkpoint {path} does not fit {type(model).__name__}:\n{report}')
+        raise InputError(f'Checkpoint {path} does not fit {type(model).__name__}:\n{report}')
     model.load_state_dict(state_dict, strict=False)
     print_log(f'Loaded {path}\n{report}', logger=logger)
     return report

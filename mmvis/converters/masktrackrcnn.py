@@ -4,6 +4,8 @@ Our parts carry the official names and keep the background in slot 0, so no tens
 """
 from typing import Any, Collection, Dict, Tuple
 
+from mmvis.errors import InputError
+
 from .layout import Layout, StateDict
 
 _DETECTOR = ('backbone.conv1.weight', 'rpn_head.rpn_conv.weight', 'bbox_head.shared_fcs.0.weight',
@@ -25,7 +27,7 @@ def _is_coco(keys: Collection[str], model_keys: Collection[str]) -> bool:
 
 def _as_it_is(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
     if any(key.startswith('track_head.fc.') for key in state_dict):
-        raise ValueError('the track head has one layer (keys track_head.fc.*): this is the faulty first release of the '
+        raise InputError('the track head has one layer (keys track_head.fc.*): this is the faulty first release of the '
                          'MaskTrackRCNN weights (github.com/youtubevos/MaskTrackRCNN, issue 11); take the corrected '
                          'file, whose keys are track_head.fcs.0.* and track_head.fcs.1.*.')
     return dict(state_dict), {}

@@ -4,6 +4,8 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmvis.errors import InputError
+
 _VIDEO_KEYS = ('id', 'width', 'height', 'file_names')
 _OBJECT_KEYS = ('id', 'video_id', 'category_id', 'segmentations', 'bboxes', 'areas')
 
@@ -18,7 +20,7 @@ def read_annotations(data: Any, ann_file: str) -> Tuple[Dict[str, Any], Dict[str
         ValueError: one sentence naming file, video and field.
     """
     if not isinstance(data, dict):
-        raise ValueError(f'{ann_file}: a YouTube-VIS annotation file is a JSON object with videos, categories and '
+        raise InputError(f'{ann_file}: a YouTube-VIS annotation file is a JSON object with videos, categories and '
                          f'annotations, this is a {type(data).__name__}.')
     if 'images' in data and 'videos' not in data:
         data = _images_as_videos(data, ann_file)
@@ -41,7 +43,7 @@ def _images_as_videos(data: Dict, ann_file: str) -> Dict:
     for position, image in enumerate(_read_list(data, 'images', ann_file)):
         for key in ('id', 'width', 'height', 'file_name'):
             if key not in image:
-                raise ValueError(f"{ann_file}: image {image.get('id', f'number {position} of the list')} has no "
+                raise InputError(f"{ann_file}: image {image.get('id', f'number {position} of the list')} has no "
                                  f"'{key}'.")
         videos.append(dict(id=image['id'], width=image['width'], height=image['height'],
                            file_names=[image['file_name']]))
@@ -49,7 +51,7 @@ def _images_as_videos(data: Dict, ann_file: str) -> Dict:
     for position, record in enumerate(objects):
         for key in ('id', 'image_id', 'category_id', 'segmentation', 'bbox', 'area'):
             if key not in record:
-                raise ValueError(f"{ann_file}: image {record.get('image_id', 'unknown')}: annotation "
+                raise InputError(f"{ann_file}: image {record.get('image_id', 'unknown')}: annotation "
                                  f"{record.get('id', f'number {position} of the list')} has no '{key}'.")
         record['video_id'] = record.pop('image_id')
         for one, several in (('segmentation', 'segmentations'), ('bbox', 'bboxes'), ('area', 'areas')):
@@ -60,10 +62,10 @@ def _images_as_videos(data: Dict, ann_file: str) -> Dict:
 def _read_list(data: Dict, name: str, ann_file: str) -> List[Dict]:
     records = data.get(name)
     if not isinstance(records, list) or not records:
-        raise ValueError(f"{ann_file}: the list '{name}' is {'missing' if records is None else 'empty or no list'}.")
+        raise InputError(f"{ann_file}: the list '{name}' is {'missing' if records is None else 'empty or no list'}.")
     for position, record in enumerate(records):
         if not isinstance(record, dict):
-            raise ValueError(f"{ann_file}: entry number {position} of '{name}' is {record!r}, not a JSON object.")
+            raise InputError(f"{ann_file}: entry number {position} of '{name}' is {record!r}, not a JSON object.")
     return records
 
 
@@ -72,7 +74,7 @@ def _category_table(categories: List[Dict], ann_file: str) -> List[List]:
     for position, category in enumerate(categories):
         for key in ('id', 'name'):
             if key not in category:
-                raise ValueError(f"{ann_file}: category number {position} of the list has no '{key}'.")
+                raise InputError(f"{ann_file}: category number {position} of the list has no '{key}'.")
         table.append([category['id'], category['name']])
     _check_unique([row[0] for row in table], 'category', 'id', ann_file)
     _check_unique([row[1] for row in table], 'category', 'name', ann_file)
@@ -83,7 +85,7 @@ def _check_unique(values: List, kind: str, field: str, ann_file: str) -> None:
     seen = set()
     for value in values:
         if value in seen:
-            raise ValueError(f'{ann_file}: two entries of kind {kind} have the same {field}, {value!r}.')
+            raise InputError(f'{ann_file}: two entries of kind {kind} have the same {field}, {value!r}.')
         seen.add(value)
 
 
@@ -93,19 +95,19 @@ def _video_arrays(videos: List[Dict], ann_file: str) -> Dict[str, np.ndarray]:
     for position, video in enumerate(videos):
         for key in _VIDEO_KEYS:
             if key not in video:
-                raise ValueError(f"{ann_file}: video {video.get('id', f'number {position} of the list')} "
+                raise InputError(f"{ann_file}: video {video.get('id', f'number {position} of the list')} "
                                  f"has no '{key}'.")
         where = f"{ann_file}: video {video['id']}"
         if not isinstance(video['id'], (int, str)):
-            raise ValueError(f'{where}: its id is neither a number nor a name.')
+            raise InputError(f'{where}: its id is neither a number nor a name.')
         for key in ('width', 'height'):
             if not isinstance(video[key], int) or video[key] < 1:
-                raise ValueError(f'{where}: {key} is {video[key]!r}, not a positive number of pixels.')
+                raise InputError(f'{where}: {key} is {video[key]!r}, not a positive number of pixels.')
         if not isinstance(video['file_names'], list) or not video['file_names']:
-            raise ValueError(f'{where}: file_names is empty.')
+            raise InputError(f'{where}: file_names is empty.')
         length = video.get('length', len(video['file_names']))
         if length != len(video['file_names']):
-            raise ValueError(f"{where}: length is {length}, but file_names lists {len(video['file_names'])} frames.")
+            raise InputError(f"{where}: length is {length}, but file_names lists {len(video['file_names'])} frames.")
         names.extend(name.encode() for name in video['file_names'])
         frame_ptr.append(len(names))
     _check_unique([video['id'] for video in videos], 'video', 'id', ann_file)
@@ -130,7 +132,7 @@ def _object_arrays(objects: List[Dict], videos: List[Dict], frame_ptr: np.ndarra
         for key in ('segmentations', 'bboxes', 'areas'):
             if not isinstance(record[key], list) or len(record[key]) != length:
                 found = len(record[key]) if isinstance(record[key], list) else repr(record[key])
-                raise ValueError(f'{where}: {key} has {found} entries, but the video has {length} frames.')
+                raise InputError(f'{where}: {key} has {found} entries, but the video has {length} frames.')
         size = [videos[index]['height'], videos[index]['width']]
         for offset, (mask, box, area) in enumerate(zip(record['segmentations'], record['bboxes'], record['areas'])):
             if box is None or not mask or not _is_valid_box(box, area, where, offset):
@@ -159,12 +161,12 @@ def _check_object(record: Dict, position: int, video_of: Dict, category_of: Dict
     name = f"annotation {record.get('id', f'number {position} of the list')}"
     for key in _OBJECT_KEYS:
         if key not in record:
-            raise ValueError(f"{ann_file}: video {record.get('video_id', 'unknown')}: {name} has no '{key}'.")
+            raise InputError(f"{ann_file}: video {record.get('video_id', 'unknown')}: {name} has no '{key}'.")
     where = f"{ann_file}: video {record['video_id']}: {name}"
     if record['video_id'] not in video_of:
-        raise ValueError(f"{where}: video_id {record['video_id']!r} is not in the list of videos.")
+        raise InputError(f"{where}: video_id {record['video_id']!r} is not in the list of videos.")
     if record['category_id'] not in category_of:
-        raise ValueError(f"{where}: category_id {record['category_id']!r} is not in the list of categories.")
+        raise InputError(f"{where}: category_id {record['category_id']!r} is not in the list of categories.")
     return where
 
 
@@ -173,7 +175,7 @@ def _is_valid_box(box: List[float], area: float, where: str, frame_idx: int) -> 
         _, _, width, height = box
         return area > 0 and width >= 1 and height >= 1
     except (TypeError, ValueError):
-        raise ValueError(f'{where}: frame {frame_idx}: bboxes is {box!r} and areas is {area!r}; expected four numbers '
+        raise InputError(f'{where}: frame {frame_idx}: bboxes is {box!r} and areas is {area!r}; expected four numbers '
                          'x y w h and one number.') from None
 
 
@@ -182,13 +184,13 @@ def _compress(mask: Any, size: List[int], where: str, frame_idx: int) -> Optiona
     height, width = size
     if isinstance(mask, dict) and 'counts' in mask:
         if mask.get('size') != size:
-            raise ValueError(f"{where}: frame {frame_idx}: the size of its segmentations entry is {mask.get('size')}, "
+            raise InputError(f"{where}: frame {frame_idx}: the size of its segmentations entry is {mask.get('size')}, "
                              f'but the video is {size} (height, width).')
         counts = mask['counts']
         if isinstance(counts, str):
             return counts.encode('ascii')
         if not isinstance(counts, list) or sum(counts) != height * width:
-            raise ValueError(f'{where}: frame {frame_idx}: the counts of its segmentations entry do not add up to '
+            raise InputError(f'{where}: frame {frame_idx}: the counts of its segmentations entry do not add up to '
                              f'{height} x {width} pixels.')
         return coco_mask.frPyObjects(mask, height, width)['counts']
     if isinstance(mask, list) and all(isinstance(polygon, list) for polygon in mask):
@@ -196,7 +198,7 @@ def _compress(mask: Any, size: List[int], where: str, frame_idx: int) -> Optiona
         if not polygons:
             return None
         return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))['counts']
-    raise ValueError(f'{where}: frame {frame_idx}: its segmentations entry is neither an RLE, nor polygons, nor null.')
+    raise InputError(f'{where}: frame {frame_idx}: its segmentations entry is neither an RLE, nor polygons, nor null.')
 
 
 def _object_ids(objects: List[Dict]) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
 
+from mmvis.errors import InputError, InputMissingError
 from mmvis.structures.array_cache import cache_folder, load_arrays, save_arrays
 
 from .annotation_reader import read_annotations
@@ -106,7 +107,7 @@ class AnnotationIndex:
             try:
                 mask[:] = coco_mask.decode({'size': size, 'counts': counts})
             except ValueError:
-                raise ValueError(
+                raise InputError(
                     f"{self.meta['ann_file']}: video {self.meta['video_ids'][video]}: annotation "
                     f'{self.object_ids[self.entry_objects[entry]]}: a mask of segmentations is damaged.') from None
         return masks
@@ -121,7 +122,7 @@ def load_annotations(ann_file: str) -> AnnotationIndex:
     """
     ann_file = os.path.abspath(ann_file)
     if not os.path.isfile(ann_file):
-        raise FileNotFoundError(f'annotation file {ann_file} is missing.')
+        raise InputMissingError(f'annotation file {ann_file} is missing.')
     stat = os.stat(ann_file)
     key = f'{_FORMAT} {ann_file} {stat.st_size} {stat.st_mtime_ns}'
     folder = cache_folder() if stat.st_size >= MIN_CACHED_BYTES else None
@@ -147,7 +148,7 @@ def load_annotations(ann_file: str) -> AnnotationIndex:
 def _reopen(ann_file: str, key: str) -> AnnotationIndex:
     index = load_annotations(ann_file)
     if index.cache_key not in ('', key):
-        raise ValueError(f'annotation file {ann_file} has changed since the data set was made.')
+        raise InputError(f'annotation file {ann_file} has changed since the data set was made.')
     return index
 
 
@@ -159,7 +160,7 @@ def _read_json(ann_file: str) -> Union[Dict, List]:
         with open(ann_file, encoding='utf-8') as file:
             return json.load(file)
     except ValueError as error:
-        raise ValueError(f'annotation file {ann_file} is not valid JSON: {error}.') from None
+        raise InputError(f'annotation file {ann_file} is not valid JSON: {error}.') from None
     finally:
         if was_enabled:
             gc.enable()

@@ -1,6 +1,8 @@
 """The category tables of the public sets, and how a file's own table is matched with one."""
 from typing import Mapping, Optional, Sequence, Tuple
 
+from mmvis.errors import InputError
+
 #: YouTube-VIS 2019: category id -> name; the published ids run from 1 in this order.
 YTVIS_2019 = dict(enumerate((
     'person', 'giant_panda', 'lizard', 'parrot', 'skateboard', 'sedan', 'ape', 'dog', 'snake', 'monkey', 'hand',
@@ -35,10 +37,10 @@ def match_published(table: Table, published: Mapping[int, str], set_name: str, a
     for category_id, name in table:
         expected = published.get(category_id)
         if expected is None:
-            raise ValueError(f'{ann_file}: categories: id {category_id} ({name!r}) is not one of the {len(published)} '
+            raise InputError(f'{ann_file}: categories: id {category_id} ({name!r}) is not one of the {len(published)} '
                              f'categories of {set_name}{_hint(table)}.')
         if _plain(name) != _plain(expected):
-            raise ValueError(f'{ann_file}: categories: id {category_id} is {name!r}, but {expected!r} in {set_name}'
+            raise InputError(f'{ann_file}: categories: id {category_id} is {name!r}, but {expected!r} in {set_name}'
                              f'{_hint(table)}.')
 
 
@@ -56,7 +58,7 @@ def choose_classes(table: Table, classes: Optional[Sequence[str]], ann_file: str
     ids = {name: category_id for category_id, name in table}
     for name in classes:
         if name not in ids:
-            raise ValueError(f'{ann_file}: categories: the class {name!r} of `classes` is not there; '
+            raise InputError(f'{ann_file}: categories: the class {name!r} of `classes` is not there; '
                              f'the file has {", ".join(sorted(ids))}.')
     return [(ids[name], name) for name in classes]
 

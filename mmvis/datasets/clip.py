@@ -7,6 +7,7 @@ import torch
 from mmengine.registry import FUNCTIONS
 from mmengine.structures import InstanceData
 
+from mmvis.errors import InputError
 from mmvis.structures import FrameSample, VideoInfo
 
 
@@ -65,7 +66,7 @@ def stack_images(clip: Clip) -> torch.Tensor:
     """uint8 [T, 3, height, width] BGR of the frames of a clip; all must have the same size."""
     sizes = {frame.image.shape for frame in clip.frames}
     if len(sizes) > 1:
-        raise ValueError(f'video {clip.video_id}: the frames of a clip must leave the pipeline with one size, '
+        raise InputError(f'video {clip.video_id}: the frames of a clip must leave the pipeline with one size, '
                          f'got {sorted(sizes)}.')
     return torch.from_numpy(np.stack([frame.image for frame in clip.frames]).transpose(0, 3, 1, 2).copy())
 

@@ -8,6 +8,7 @@ from typing import List, Sequence, Union
 
 import numpy as np
 
+from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
 
@@ -25,7 +26,7 @@ class KeyReferencePairs:
 
     def __init__(self, reference: Union[str, int] = 'same_video') -> None:
         if reference != 'same_video' and not (isinstance(reference, int) and reference > 0):
-            raise ValueError(f"KeyReferencePairs: reference is 'same_video' or a number of frames, not {reference!r}.")
+            raise InputError(f"KeyReferencePairs: reference is 'same_video' or a number of frames, not {reference!r}.")
         self.reference = reference
 
     def items(self, eligible: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
@@ -128,7 +129,7 @@ class NeighbourClips:
 
     def __init__(self, num_frames: int = 3, max_gap: int = 3) -> None:
         if num_frames == 2:
-            raise ValueError('NeighbourClips: num_frames is 1, or 3 and more, not 2.')
+            raise InputError('NeighbourClips: num_frames is 1, or 3 and more, not 2.')
         self.num_frames, self.max_gap = num_frames, max_gap
 
     def items(self, eligible: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:

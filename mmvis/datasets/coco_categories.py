@@ -1,6 +1,8 @@
 """COCO's categories, and where they go in the video sets (InstanceFormer's tables, Koner et al., AAAI 2023)."""
 from typing import Dict, Mapping, Tuple
 
+from mmvis.errors import InputError
+
 from .categories import OVIS, YTVIS_2019, YTVIS_2021
 
 _NAMES = (
@@ -41,7 +43,7 @@ def find_category_map(target: str, rule: str) -> Tuple[Dict[int, str], Mapping[i
         ValueError: there is no such set or rule.
     """
     if target not in CATEGORY_MAPS:
-        raise ValueError(f'target is one of {", ".join(CATEGORY_MAPS)}, not {target!r}.')
+        raise InputError(f'target is one of {", ".join(CATEGORY_MAPS)}, not {target!r}.')
     if rule not in CATEGORY_MAPS[target]:
-        raise ValueError(f'category_map is one of {", ".join(CATEGORY_MAPS[target])}, not {rule!r}.')
+        raise InputError(f'category_map is one of {", ".join(CATEGORY_MAPS[target])}, not {rule!r}.')
     return _TARGETS[target], CATEGORY_MAPS[target][rule]

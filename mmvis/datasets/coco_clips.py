@@ -3,6 +3,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
+from mmvis.errors import InputError
 from mmvis.registry import DATASETS
 
 from .categories import match_published
@@ -34,7 +35,7 @@ class COCOClipsDataset(VISDataset):
 
     def _set_classes(self, classes: Optional[Sequence[str]]) -> None:
         if classes is not None:
-            raise ValueError('COCO has its own classes, or those of `target`: leave `classes` out.')
+            raise InputError('COCO has its own classes, or those of `target`: leave `classes` out.')
         table = [(category_id, name) for category_id, name in self.index.meta['categories']]
         match_published(table, COCO, self.NAME, self.ann_file)
         chosen: Mapping[int, str] = COCO
@@ -54,5 +55,5 @@ class COCOClipsDataset(VISDataset):
         total = np.concatenate([[0], np.cumsum(counted[index.entry_objects])])
         keep = np.diff(total[index.entry_ptr])[self._items[:, 0]] <= self._max_objects    # a frame an image
         if not keep.any():
-            raise ValueError(f'{self.ann_file}: no image has at most max_objects={self._max_objects} objects.')
+            raise InputError(f'{self.ann_file}: no image has at most max_objects={self._max_objects} objects.')
         self._items, self.landscape = self._items[keep], self.landscape[keep]

@@ -3,6 +3,8 @@ from typing import Any, Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 
+from mmvis.errors import InputError
+
 
 def split_videos(categories: Sequence[Set], val_ratio: float, seed: int = 0) -> Tuple[List[int], List[int]]:
     """Cut videos into two parts in which every category has its share of videos, as near as can be.
@@ -24,7 +26,7 @@ def split_videos(categories: Sequence[Set], val_ratio: float, seed: int = 0) -> 
     num = len(categories)
     num_val = round(num * val_ratio) if 0 < val_ratio < 1 else 0
     if not 0 < num_val < num:
-        raise ValueError(f'--val-ratio {val_ratio:g} of {num} videos leaves one of the parts empty.')
+        raise InputError(f'--val-ratio {val_ratio:g} of {num} videos leaves one of the parts empty.')
     kinds = {kind: k for k, kind in enumerate(sorted({c for found in categories for c in found}, key=str))}
     occurs = np.zeros((num, len(kinds) + 1))
     for video, found in enumerate(categories):

@@ -4,6 +4,8 @@ import os
 import cv2
 import numpy as np
 
+from mmvis.errors import InputError, InputMissingError
+
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 _PNG_START, _PNG_END = b'\x89PNG', b'IEND'
 
@@ -22,12 +24,12 @@ def read_image(path: str) -> np.ndarray:
         with open(path, 'rb') as file:
             data = file.read()
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f'frame {path} is missing.') from None
+        raise InputMissingError(f'frame {path} is missing.') from None
     if not _is_whole(data):
-        raise ValueError(f'frame {path} is cut short: its end is missing ({len(data)} bytes).')
+        raise InputError(f'frame {path} is cut short: its end is missing ({len(data)} bytes).')
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        raise ValueError(f'frame {path} cannot be decoded ({len(data)} bytes): it is damaged or not a picture.')
+        raise InputError(f'frame {path} cannot be decoded ({len(data)} bytes): it is damaged or not a picture.')
     return image
 
 
@@ -36,7 +38,7 @@ def read_frame(folder: str, file_name: str, height: int, width: int) -> np.ndarr
     path = os.path.join(folder, file_name)
     image = read_image(path)
     if image.shape[:2] != (height, width):
-        raise ValueError(f'frame {path} is {image.shape[1]} x {image.shape[0]} pixels, but the annotation file says '
+        raise InputError(f'frame {path} is {image.shape[1]} x {image.shape[0]} pixels, but the annotation file says '
                          f'width {width}, height {height}.')
     return image
 

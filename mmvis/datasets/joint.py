@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Sequence, Union
 import numpy as np
 from torch.utils.data import Dataset
 
+from mmvis.errors import InputError
 from mmvis.registry import DATASETS
 
 from .samplers import SampleKey
@@ -26,12 +27,12 @@ class JointDataset(Dataset):
         self.datasets: List[VISDataset] = [DATASETS.build(d) if isinstance(d, dict) else d for d in datasets]
         repeats = list(repeats) or [1] * len(self.datasets)
         if not self.datasets or len(repeats) != len(self.datasets) or min(repeats) < 1:
-            raise ValueError(f'JointDataset: repeats is {repeats} for {len(self.datasets)} sets; give one positive '
+            raise InputError(f'JointDataset: repeats is {repeats} for {len(self.datasets)} sets; give one positive '
                              'number a set.')
         first = self.datasets[0]
         for dataset in self.datasets[1:]:
             if (dataset.classes, dataset.category_ids) != (first.classes, first.category_ids):
-                raise ValueError(f'{dataset.NAME} ({dataset.ann_file}) and {first.NAME} ({first.ann_file}) have '
+                raise InputError(f'{dataset.NAME} ({dataset.ann_file}) and {first.NAME} ({first.ann_file}) have '
                                  'different classes; COCO takes those of a video set by target=...')
         self._repeats = repeats
         self._starts = np.cumsum([0] + [len(d) * times for d, times in zip(self.datasets, repeats)])

@@ -4,6 +4,8 @@ import os
 import re
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
+from mmvis.errors import InputError, InputMissingError
+
 
 
 class Tree(NamedTuple):
@@ -65,7 +67,7 @@ def find_tree(name: str, split: str, data_root: str = 'data') -> Tree:
         FileNotFoundError: it is not there; the sentence lists what was looked for.
     """
     if name not in _LAYOUTS:
-        raise ValueError(f"there is no tree named {name!r}; known are {', '.join(_LAYOUTS)}.")
+        raise InputError(f"there is no tree named {name!r}; known are {', '.join(_LAYOUTS)}.")
     split = 'valid' if split == 'val' else split
     layout = _LAYOUTS[name]
     annotations = _ANNOTATIONS.get(split, (f'{split}.json', f'annotations/instances_{split}.json'))
@@ -81,7 +83,7 @@ def find_tree(name: str, split: str, data_root: str = 'data') -> Tree:
                 if folder is not None:
                     return Tree(ann_file, folder, f'{name} {split}: annotations {ann_file}, frames {folder}')
                 without_frames.append(ann_file)
-    raise FileNotFoundError(_not_found(name, split, layout, bases, annotations, without_frames))
+    raise InputMissingError(_not_found(name, split, layout, bases, annotations, without_frames))
 
 
 def find_frames(base: str, split: str, ann_file: str) -> Optional[str]:

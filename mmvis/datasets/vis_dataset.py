@@ -6,6 +6,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from mmvis.errors import InputError, InputMissingError
 from mmvis.registry import DATASETS, TRANSFORMS
 
 from .annotations import AnnotationIndex, VideoRecord, load_annotations
@@ -58,9 +59,9 @@ class VISDataset(Dataset):
                  max_videos: Optional[int] = None, classes: Optional[Sequence[str]] = None,
                  redraw_empty: bool = False) -> None:
         if box_mode not in ('inclusive', 'half_open'):
-            raise ValueError(f"box_mode is 'inclusive' or 'half_open', not {box_mode!r}.")
+            raise InputError(f"box_mode is 'inclusive' or 'half_open', not {box_mode!r}.")
         if chunk_size < 1:
-            raise ValueError(f'chunk_size is a number of frames, not {chunk_size!r}.')
+            raise InputError(f'chunk_size is a number of frames, not {chunk_size!r}.')
         self.inclusive = box_mode == 'inclusive'
         self.test_mode = test_mode
         self.redraw_empty = redraw_empty
@@ -136,7 +137,7 @@ class VISDataset(Dataset):
             if not self.redraw_empty or any((~frame.crowd).any() for frame in clip.frames):
                 return pack_clip(clip)
             index = int(rng.integers(len(self._items)))
-        raise ValueError(f'{self.ann_file}: {_MAX_REDRAWS} clips in a row have no object left after the pipeline.')
+        raise InputError(f'{self.ann_file}: {_MAX_REDRAWS} clips in a row have no object left after the pipeline.')
 
     def _load_clip(self, index: int, rng: np.random.Generator) -> Clip:
         video_index, key_frame = self._items[index].tolist()
@@ -167,7 +168,7 @@ class VISDataset(Dataset):
             return tree.ann_file, tree.img_prefix if img_prefix is None else _below(data_root, img_prefix)
         ann_file = _below(data_root, ann_file)
         if not os.path.isfile(ann_file):
-            raise FileNotFoundError(f'annotation file {ann_file} is missing (it is not below {data_root} either).')
+            raise InputMissingError(f'annotation file {ann_file} is missing (it is not below {data_root} either).')
         if img_prefix is not None:
             return ann_file, _below(data_root, img_prefix)
         beside = os.path.dirname(ann_file)
@@ -177,7 +178,7 @@ class VISDataset(Dataset):
                 folder = find_frames(base, name, ann_file)
                 if folder is not None:
                     return ann_file, folder
-        raise FileNotFoundError(f'{ann_file}: the folder of its frames was not found beside it; name it by img_prefix.')
+        raise InputMissingError(f'{ann_file}: the folder of its frames was not found beside it; name it by img_prefix.')
 
     def _set_classes(self, classes: Optional[Sequence[str]]) -> None:
         table = [(category_id, name) for category_id, name in self.index.meta['categories']]
@@ -185,7 +186,7 @@ class VISDataset(Dataset):
             chosen = choose_classes(table, classes, self.ann_file)
         else:
             if classes is not None:
-                raise ValueError(f'{self.NAME} has its own classes: leave `classes` out, or use VISDataset.')
+                raise InputError(f'{self.NAME} has its own classes: leave `classes` out, or use VISDataset.')
             match_published(table, self.PUBLISHED, self.NAME, self.ann_file)
             chosen = list(self.PUBLISHED.items())
         self.category_ids = tuple(category_id for category_id, _ in chosen)
@@ -196,21 +197,21 @@ class VISDataset(Dataset):
     def _check_folders(self) -> None:
         """Every video must have its folder; one listing, since thousands of look-ups are slow on a network disk."""
         if not os.path.isdir(self.img_prefix):
-            raise FileNotFoundError(f'{self.ann_file}: the image folder {self.img_prefix} is not there.')
+            raise InputMissingError(f'{self.ann_file}: the image folder {self.img_prefix} is not there.')
         present = set(os.listdir(self.img_prefix))
         for video in self.videos:
             folder = video.file_names[0].split('/')[0]
             if folder not in present:
                 kind = 'folder' if '/' in video.file_names[0] else 'file'
-                raise FileNotFoundError(f'{self.ann_file}: video {video.video_id}: file_names: the {kind} '
+                raise InputMissingError(f'{self.ann_file}: video {video.video_id}: file_names: the {kind} '
                                         f'{os.path.join(self.img_prefix, folder)} is not there.')
 
     def _set_training_items(self) -> None:
         if not self.has_annotations:
-            raise ValueError(f"{self.ann_file}: the list 'annotations' is empty or missing, so there is nothing to "
+            raise InputError(f"{self.ann_file}: the list 'annotations' is empty or missing, so there is nothing to "
                              'train on.')
         if self.clip is None:
-            raise ValueError("a training dataset needs a clip strategy, such as clip=dict(type='KeyReferencePairs').")
+            raise InputError("a training dataset needs a clip strategy, such as clip=dict(type='KeyReferencePairs').")
         index = self.index
         frame_of_entry = np.repeat(np.arange(len(index.entry_ptr) - 1), np.diff(index.entry_ptr))
         objects = index.entry_objects
@@ -220,7 +221,7 @@ class VISDataset(Dataset):
         eligible = [self._eligible_frames(video) for video in range(len(self.videos))]
         self._items = self.clip.items(eligible, self.video_lengths)
         if len(self._items) == 0:
-            raise ValueError(f'{self.ann_file}: no video has the annotated frames that {type(self.clip).__name__} '
+            raise InputError(f'{self.ann_file}: no video has the annotated frames that {type(self.clip).__name__} '
                              'needs.')
         #: bool [len(self)]: wider than high, for batches of one orientation.
         self.landscape = (index.widths > index.heights)[self._items[:, 0]]

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from mmvis.errors import InputError
 from mmvis.ops.onednn import NO_BFLOAT16, cpu_has_bfloat16
 from mmvis.registry import OPTIM_WRAPPERS
 
@@ -75,9 +76,9 @@ def _pick_dtype(name: Optional[str], device_type: str) -> torch.dtype:
     if name is None:
         return torch.bfloat16 if has_bfloat16 else torch.float16
     if name not in DTYPES:
-        raise ValueError(f'optim_wrapper.dtype is {name!r}: mixed precision takes bfloat16 or float16.')
+        raise InputError(f'optim_wrapper.dtype is {name!r}: mixed precision takes bfloat16 or float16.')
     if name == 'float16' and device_type == 'cpu':
-        raise ValueError('optim_wrapper.dtype is float16, which a CPU is not trained in: take bfloat16.')
+        raise InputError('optim_wrapper.dtype is float16, which a CPU is not trained in: take bfloat16.')
     if name == 'bfloat16' and not has_bfloat16:
-        raise ValueError('optim_wrapper.dtype is bfloat16, which this GPU does not have: take float16.')
+        raise InputError('optim_wrapper.dtype is bfloat16, which this GPU does not have: take float16.')
     return DTYPES[name]

@@ -15,6 +15,7 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmvis.converters import read_checkpoint
+from mmvis.errors import InputError
 
 #: Names that every checkpoint of a training has; a file of weights alone lacks some.
 TRAINING_KEYS = ('meta', 'state_dict', 'optimizer', 'rng_states')
@@ -108,7 +109,7 @@ def read_training_state(path: str) -> Dict[str, Any]:
     checkpoint = read_checkpoint(path)
     missing = [key for key in TRAINING_KEYS if key not in checkpoint]
     if missing:
-        raise ValueError(f'{path} has no {", ".join(missing)}: it holds weights but not the state of a training, which '
+        raise InputError(f'{path} has no {", ".join(missing)}: it holds weights but not the state of a training, which '
                          'cannot go on from it. Start a new training from its weights with --load-from.')
     return checkpoint
 

@@ -7,6 +7,8 @@ from typing import Any, Callable, Dict, List, Optional
 import mmengine.config.config as mmengine_config
 from mmengine.config import Config, DictAction
 
+from mmvis.errors import InputError, InputMissingError
+
 #: The configs of the project; beside them, those of the present directory.
 CONFIG_DIR = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -45,17 +47,17 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     try:
         cfg = Config.fromfile(file)
     except Exception as error:  # a config is code: anything can go wrong in it
-        raise ValueError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
+        raise InputError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
     for key, value in (cfg_options or {}).items():
         before = _look_up(cfg._cfg_dict, key)
         if _has_dicts(before) and value not in (None, [], ()) and not _has_dicts(value):
             kind = 'dict' if isinstance(before, dict) else 'list of dicts'
-            raise ValueError(f'--cfg-options {key}={value} does not fit {file}: {key} is a {kind} there; change one of '
+            raise InputError(f'--cfg-options {key}={value} does not fit {file}: {key} is a {kind} there; change one of '
                              f'its keys, such as {key}.{_first_key(before)}=VALUE.')
         try:
             cfg.merge_from_dict({key: value})
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise ValueError(f'--cfg-options {key}={value} does not fit {file}: {error}') from None
+            raise InputError(f'--cfg-options {key}={value} does not fit {file}: {error}') from None
     return cfg
 
 
@@ -89,10 +91,10 @@ def find_config(path: str) -> Path:
     if len(hits) == 1:
         return hits[0]
     if hits:
-        raise FileNotFoundError(f'There is no config {path}, and its name stands for several: '
+        raise InputMissingError(f'There is no config {path}, and its name stands for several: '
                                 f'{", ".join(map(str, hits))}.')
     names = sorted(file.stem for file in CONFIG_DIR.rglob('*.py') if '_base_' not in file.parts)
-    raise FileNotFoundError(f'There is no config {path}, nor one of this name under {CONFIG_DIR}, which has: '
+    raise InputMissingError(f'There is no config {path}, nor one of this name under {CONFIG_DIR}, which has: '
                             f'{", ".join(names)}.')
 
 

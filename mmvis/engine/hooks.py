@@ -10,6 +10,7 @@ from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
+from mmvis.errors import InputError
 from mmvis.registry import HOOKS
 
 from .checkpoint import write_last_checkpoint
@@ -39,7 +40,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids = deque(runner.message_hub.get_info('keep_ckpt_ids', []))
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if not self.by_epoch and self.interval > 0 and self.interval % counts:
-            raise ValueError(f'A checkpoint every {self.interval} iterations would fall between two steps of the '
+            raise InputError(f'A checkpoint every {self.interval} iterations would fall between two steps of the '
                              f'optimizer, which are {counts} iterations apart: make its interval a multiple of that.')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
@@ -88,6 +89,6 @@ class FiniteLossHook(Hook):
                 values['grad_norm'] = float(norm.current())
         bad = [f'{name} is {value}' for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            raise ValueError(f'Training stopped at iteration {runner.iter + 1}: {", ".join(bad)}. The learning rate '
+            raise InputError(f'Training stopped at iteration {runner.iter + 1}: {", ".join(bad)}. The learning rate '
                              'may be too high, the warm-up too short or the annotations wrong; the checkpoints written '
                              'so far are not affected.')

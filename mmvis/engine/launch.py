@@ -17,6 +17,7 @@ import torch.multiprocessing
 from torch.multiprocessing import _prctl_pr_set_pdeathsig
 
 from mmvis.cli import end_process
+from mmvis.errors import InputError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DEFAULT_PORT = 29500
@@ -40,7 +41,7 @@ def init_dist(launcher: str, backend: Optional[str] = None, timeout: Optional[fl
     if torch.cuda.is_available():
         local_rank, num_gpus = int(variables['LOCAL_RANK']), torch.cuda.device_count()
         if local_rank >= num_gpus:
-            raise ValueError(f'Process {local_rank + 1} on this machine has no GPU of its own: it has {num_gpus} GPUs. '
+            raise InputError(f'Process {local_rank + 1} on this machine has no GPU of its own: it has {num_gpus} GPUs. '
                              'Start fewer processes, or hide the GPUs with CUDA_VISIBLE_DEVICES= to run on the CPU.')
         torch.cuda.set_device(local_rank)
     if backend is None or (backend == 'nccl' and not torch.cuda.is_available()):
@@ -53,12 +54,12 @@ def launcher_variables(launcher: str, environ: Mapping[str, str]) -> Dict[str, s
     """``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``, from what the launcher has set."""
     readers = {'pytorch': _pytorch_variables, 'slurm': _slurm_variables, 'mpi': _mpi_variables}
     if launcher not in readers:
-        raise ValueError(f'Launcher {launcher!r} is not known: take one of {", ".join(LAUNCHERS)}.')
+        raise InputError(f'Launcher {launcher!r} is not known: take one of {", ".join(LAUNCHERS)}.')
     try:
         return readers[launcher](environ)
     except KeyError as error:
         starter = {'pytorch': 'torchrun or --gpus N', 'slurm': 'srun', 'mpi': 'mpirun'}[launcher]
-        raise ValueError(f'Launcher {launcher} needs the environment variable {error.args[0]}: '
+        raise InputError(f'Launcher {launcher} needs the environment variable {error.args[0]}: '
                          f'start the tool with {starter}.') from None
 
 
@@ -104,12 +105,12 @@ def spawn(function: Callable, num_processes: int, *args) -> None:
     """
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if num_processes < 1 or 0 < num_gpus < num_processes:
-        raise ValueError(f'{num_processes} processes cannot be started: this machine has {num_gpus} GPUs.')
+        raise InputError(f'{num_processes} processes cannot be started: this machine has {num_gpus} GPUs.')
     num_nodes, node_rank = int(os.environ.get('NNODES', 1)), int(os.environ.get('NODE_RANK', 0))
     if not 0 <= node_rank < num_nodes:
-        raise ValueError(f'NODE_RANK is {node_rank}, but NNODES says there are {num_nodes} machines (the first is 0).')
+        raise InputError(f'NODE_RANK is {node_rank}, but NNODES says there are {num_nodes} machines (the first is 0).')
     if num_nodes > 1 and 'MASTER_ADDR' not in os.environ:
-        raise ValueError(f'NNODES is {num_nodes}, but MASTER_ADDR, the address of the first machine, is not set.')
+        raise InputError(f'NNODES is {num_nodes}, but MASTER_ADDR, the address of the first machine, is not set.')
     if num_nodes > 1:
         address, port = os.environ['MASTER_ADDR'], os.environ.get('MASTER_PORT', DEFAULT_PORT)
     else:

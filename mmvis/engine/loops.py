@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmvis.errors import InputError
 from mmvis.evaluation.results_writer import ResultsWriter
 from mmvis.models.base import VISModel
 from mmvis.models.layers.stages import stage
@@ -148,7 +149,7 @@ class _VideoLoop(BaseLoop):
                  precision: str = 'fp32') -> None:
         super().__init__(runner, dataloader)
         if precision not in PRECISIONS:
-            raise ValueError(f'precision is {precision!r}; it must be one of {", ".join(PRECISIONS)}.')
+            raise InputError(f'precision is {precision!r}; it must be one of {", ".join(PRECISIONS)}.')
         self.precision = precision
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = self.dataset.metainfo

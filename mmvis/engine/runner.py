@@ -16,6 +16,7 @@ from mmengine.runner import Runner, set_random_seed
 from torch import nn
 
 from mmvis.converters import load_checkpoint
+from mmvis.errors import InputError
 from mmvis.registry import MODEL_WRAPPERS, RUNNERS
 from mmvis.version import __version__
 
@@ -38,9 +39,9 @@ def build_runner(cfg: Config) -> 'VISRunner':
     loggers = [loggers] if isinstance(loggers, str) else list(loggers)
     for name in loggers:
         if name not in LOGGERS:
-            raise ValueError(f'loggers has {name!r}: take some of {", ".join(LOGGERS)}.')
+            raise InputError(f'loggers has {name!r}: take some of {", ".join(LOGGERS)}.')
         if name != 'local' and importlib.util.find_spec(name) is None:
-            raise ValueError(f'loggers has {name!r}, but the package {name} is not installed: pip install {name}')
+            raise InputError(f'loggers has {name!r}, but the package {name} is not installed: pip install {name}')
     if 'visualizer' not in cfg:
         names = dict.fromkeys(['local', *loggers])
         cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type=LOGGERS[name]) for name in names])
@@ -166,7 +167,7 @@ class VISRunner(Runner):
                     answer[1] = f'None of the {len(candidates)} checkpoints in {self.work_dir} can be resumed.'
         broadcast_object_list(answer)
         if answer[1] is not None:
-            raise ValueError(answer[1])
+            raise InputError(answer[1])
         return answer[0]
 
     def _init_model_weights(self) -> None:
@@ -198,7 +199,7 @@ class VISRunner(Runner):
             self._bare_model.load_state_dict(state['state_dict'])
         except RuntimeError as error:
             reason = ' '.join(str(error).split())
-            raise ValueError(f'{filename} is a checkpoint of another model: {reason[:300]}') from None
+            raise InputError(f'{filename} is a checkpoint of another model: {reason[:300]}') from None
         self.optim_wrapper.load_state_dict(state['optimizer'])
         restored = [f'epoch {meta["epoch"]}, iteration {meta["iter"]}',
                     f'optimizer with {len(state["optimizer"].get("state", ()))} states']

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmvis.datasets import InfiniteClipSampler
+from mmvis.errors import InputError
 from mmvis.registry import LOOPS
 
 from .rng import get_rng_state, set_rng_state
@@ -143,5 +144,5 @@ def skip_batches(dataloader: DataLoader, number: int) -> None:
         dataloader.batch_sampler.skip_batches = number
     elif number:
         name = type(dataloader.batch_sampler).__name__
-        raise ValueError(f'The training cannot go on in the middle of an epoch: {name} cannot skip batches. Set '
+        raise InputError(f'The training cannot go on in the middle of an epoch: {name} cannot skip batches. Set '
                          "train_dataloader.batch_sampler=dict(type='ClipBatchSampler').")

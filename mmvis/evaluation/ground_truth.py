@@ -15,6 +15,7 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
 
+from mmvis.errors import InputError, InputMissingError
 from mmvis.structures.array_cache import cache_folder, load_arrays, save_arrays
 
 from .kernels_numpy import runs_to_spans
@@ -94,12 +95,12 @@ def read_json(path: Union[str, os.PathLike]) -> Any:
         ValueError: the file is not JSON.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: there is no such file.')
+        raise InputMissingError(f'{path}: there is no such file.')
     try:
         with no_garbage_collection():
             return json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise ValueError(f'{path}: not a JSON file ({error}).') from None
+        raise InputError(f'{path}: not a JSON file ({error}).') from None
 
 
 def load_ground_truth(ann_file: Union[str, os.PathLike]) -> GroundTruth:
@@ -111,7 +112,7 @@ def load_ground_truth(ann_file: Union[str, os.PathLike]) -> GroundTruth:
     """
     path = os.path.abspath(ann_file)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'{ann_file}: there is no such file.')
+        raise InputMissingError(f'{ann_file}: there is no such file.')
     stat = os.stat(path)
     folder = cache_folder() if stat.st_size >= MIN_CACHED_BYTES else None
     key = f'truth {_FORMAT} {path} {stat.st_size} {stat.st_mtime_ns}'
@@ -143,14 +144,14 @@ def _read_annotations(data: Any, path: str) -> Any:
     """``meta`` and arrays of the contents of an annotation file; tracks by video id, category and order of the file."""
     for key in ('videos', 'categories'):
         if not isinstance(data, dict) or not isinstance(data.get(key), list):
-            raise ValueError(f'{path}: {key} is missing, so this is no annotation file of YouTube-VIS.')
+            raise InputError(f'{path}: {key} is missing, so this is no annotation file of YouTube-VIS.')
     if not data.get('annotations'):
-        raise ValueError(f'{path}: it holds no annotations, so nothing can be evaluated.')
+        raise InputError(f'{path}: it holds no annotations, so nothing can be evaluated.')
     names = {category['id']: str(category.get('name', category['id'])) for category in data['categories']}
     try:
         categories, videos = sorted(names.items()), {v['id']: v for v in sorted(data['videos'], key=lambda v: v['id'])}
     except TypeError:
-        raise ValueError(
+        raise InputError(
             f'{path}: the ids of videos, and those of categories, must be all numbers or all texts.') from None
     place = {category_id: k for k, (category_id, _) in enumerate(categories)}
     of_video: Dict[Any, List[Dict]] = {video_id: [] for video_id in videos}
@@ -158,9 +159,9 @@ def _read_annotations(data: Any, path: str) -> Any:
         owner = f'{path}, annotation {annotation.get("id")!r}'
         for key in ('video_id', 'category_id', 'iscrowd', 'segmentations', 'areas'):
             if key not in annotation:
-                raise ValueError(f'{owner}: {key} is missing.')
+                raise InputError(f'{owner}: {key} is missing.')
         if annotation['video_id'] not in of_video:
-            raise ValueError(f'{owner}: video_id {annotation["video_id"]!r} is not among the videos.')
+            raise InputError(f'{owner}: video_id {annotation["video_id"]!r} is not among the videos.')
         if annotation['category_id'] in place:
             of_video[annotation['video_id']].append(annotation)
     meta_videos, tracks, parts = [], [], []
@@ -211,7 +212,7 @@ def _read_video_masks(tracks: List[Any], owners: List[str], height: int, width: 
     counts = np.concatenate([[0], np.cumsum([len(track) for track in tracks])])
     if bad >= 0:
         owner = owners[int(np.searchsorted(counts, np.flatnonzero(present)[bad], side='right')) - 1]
-        raise ValueError(f'{owner}: counts of segmentations do not fill a frame of {sizes[bad, 0]} x {sizes[bad, 1]}.')
+        raise InputError(f'{owner}: counts of segmentations do not fill a frame of {sizes[bad, 0]} x {sizes[bad, 1]}.')
     return TrackMasks.from_present(counts, present, sizes, pixels, starts, spans)
 
 

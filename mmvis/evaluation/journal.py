@@ -23,6 +23,7 @@ try:
 except ImportError:  # Windows: two runs into one file are not noticed there
     fcntl = None
 
+from mmvis.errors import InputError
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 VideoId = Union[int, str]
@@ -96,7 +97,7 @@ class Journal:
         size = list(self._video.ori_shape)
         for rle in frame.masks:
             if rle is not None and list(rle['size']) != size:
-                raise ValueError(f'video {self._video.video_id}, frame {frame.frame_idx}: a mask of size '
+                raise InputError(f'video {self._video.video_id}, frame {frame.frame_idx}: a mask of size '
                                  f'{list(rle["size"])}, but the frames of the video are {size} (h, w).')
         self._write({'frame': frame.frame_idx, 'ids': frame.track_ids.tolist(), 'labels': frame.labels.tolist(),
                      'scores': frame.scores.tolist(), 'boxes': frame.boxes.tolist(),
@@ -107,12 +108,12 @@ class Journal:
         video, tracks = self._video, []
         for verdict in scores:
             if not math.isfinite(verdict.score):
-                raise ValueError(f'video {video.video_id}: track {verdict.track_id} has the score {verdict.score}; '
+                raise InputError(f'video {video.video_id}: track {verdict.track_id} has the score {verdict.score}; '
                                  f'a results file can hold finite scores only.')
             tracks.append([int(verdict.track_id), int(verdict.label), float(verdict.score), verdict.born])
         num_frames = self._last_frame + 1 if video.num_frames is None else video.num_frames
         if self._last_frame >= num_frames:
-            raise ValueError(f'video {video.video_id}: a result for frame {self._last_frame}, but the video has '
+            raise InputError(f'video {video.video_id}: a result for frame {self._last_frame}, but the video has '
                              f'{num_frames} frames.')
         self._write({'end': video.video_id, 'num_frames': num_frames, 'tracks': tracks})
         return Piece(self.path, self._offset)
@@ -181,7 +182,7 @@ def _lock(file: IO, path: Path) -> None:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > give_up:
-                raise ValueError(f'{path} is being written by another process: stop it, wait for its end, or choose '
+                raise InputError(f'{path} is being written by another process: stop it, wait for its end, or choose '
                                  f'another output file.') from None
             time.sleep(0.2)
         except OSError:  # a file system without locks

@@ -8,6 +8,8 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from mmvis.errors import InputError
+
 from . import kernels_numpy
 
 Segmentations = Sequence[Optional[Mapping[str, Any]]]
@@ -86,7 +88,7 @@ def read_masks(tracks: Sequence[Segmentations], owners: Sequence[str]) -> TrackM
     """
     lengths = [len(track) if isinstance(track, (list, tuple)) else -1 for track in tracks]
     if -1 in lengths:
-        raise ValueError(f'{owners[lengths.index(-1)]}: segmentations must be a list with one RLE or null per frame.')
+        raise InputError(f'{owners[lengths.index(-1)]}: segmentations must be a list with one RLE or null per frame.')
     frames = np.zeros(len(tracks) + 1, np.int64)
     np.cumsum(lengths, out=frames[1:])
     rles = list(chain.from_iterable(tracks))
@@ -100,12 +102,12 @@ def read_masks(tracks: Sequence[Segmentations], owners: Sequence[str]) -> TrackM
                 np.min(sizes, initial=0) < 0 or np.max(sizes, initial=0) > _LONGEST_SIDE:
             raise ValueError
     except (TypeError, KeyError, ValueError):
-        raise ValueError(_find_fault(tracks, owners)) from None
+        raise InputError(_find_fault(tracks, owners)) from None
     masks = _decode(frames, present, sizes, counts, text)
     if isinstance(masks, int):
         track = int(np.searchsorted(frames, np.flatnonzero(present)[masks], side='right')) - 1
         frame = int(np.flatnonzero(present)[masks] - frames[track])
-        raise ValueError(f'{owners[track]}, frame {frame}: {_damage(counts[masks], *sizes[masks].tolist())}')
+        raise InputError(f'{owners[track]}, frame {frame}: {_damage(counts[masks], *sizes[masks].tolist())}')
     return masks
 
 

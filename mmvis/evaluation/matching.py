@@ -9,6 +9,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
+from mmvis.errors import InputError
+
 from .ground_truth import AnnotatedVideo, GroundTruth
 from .masks import TrackMasks, kernels, read_masks, track_overlap
 from .rules import IOU_THRESHOLDS, TRACK_CAPS, Rules, outside
@@ -55,10 +57,10 @@ def check_entry(entry: Entry, owner: str, rules: Rules = Rules()) -> None:
     """
     for key in ('category_id', 'score', 'segmentations'):
         if key not in entry:
-            raise ValueError(f'{owner}: {key} is missing.')
+            raise InputError(f'{owner}: {key} is missing.')
     score = entry['score']
     if not isinstance(score, (int, float, np.number)) or (isinstance(score, bool) and not rules.strict):
-        raise ValueError(f'{owner}: score must be a number, not {score!r}.')
+        raise InputError(f'{owner}: score must be a number, not {score!r}.')
 
 
 def select(truth: GroundTruth, entries: Sequence[Entry],
@@ -72,7 +74,7 @@ def select(truth: GroundTruth, entries: Sequence[Entry],
     try:
         categories = np.array([place.get(entry['category_id'], -1) for entry in entries], np.int64)
     except TypeError:
-        raise ValueError('Results: a category_id is neither a number nor a text.') from None
+        raise InputError('Results: a category_id is neither a number nor a text.') from None
     scores = np.array([entry['score'] for entry in entries], np.float64)
     order = np.lexsort((-scores, categories))
     categories = categories[order]
@@ -134,11 +136,11 @@ def _pairs(det_first: np.ndarray, gt_first: np.ndarray) -> np.ndarray:
 def _check_for_ovis(truth: GroundTruth, video: AnnotatedVideo, masks: TrackMasks, pairs: np.ndarray,
                     owners: List[str]) -> None:
     for g in np.flatnonzero(np.isnan(video.occlusion)):
-        raise ValueError(f'{truth.path}, annotation {video.track_ids[g]!r}: occlusion must be a list of no_occlusion, '
+        raise InputError(f'{truth.path}, annotation {video.track_ids[g]!r}: occlusion must be a list of no_occlusion, '
                          f'slight_occlusion, severe_occlusion or null, not all null, by the rules of OVIS.')
     own, annotated = np.diff(masks.frames)[pairs[:, 0]], np.diff(truth.masks.frames)[video.tracks[pairs[:, 1]]]
     for p in np.flatnonzero(own != annotated):
-        raise ValueError(f'{owners[pairs[p, 0]]}: segmentations has {own[p]} frames and the annotation {annotated[p]}; '
+        raise InputError(f'{owners[pairs[p, 0]]}: segmentations has {own[p]} frames and the annotation {annotated[p]}; '
                          f'OVIS asks for as many.')
 
 
@@ -150,16 +152,16 @@ def group_by_video(truth: GroundTruth, results: Sequence[Entry], source: str,
         ValueError: no list, an entry that is no object or lacks a field, a video that is not in the annotation file.
     """
     if not isinstance(results, (list, tuple)):
-        raise ValueError(f'{source}: a list of results is expected, not a {type(results).__name__}.')
+        raise InputError(f'{source}: a list of results is expected, not a {type(results).__name__}.')
     if rules.strict and not results:
-        raise ValueError(f'{source}: the list of results is empty, on which the official code fails.')
+        raise InputError(f'{source}: the list of results is empty, on which the official code fails.')
     by_video: Dict[Union[int, str], List[Entry]] = {video_id: [] for video_id in truth.videos}
     for i, entry in enumerate(results):
         if not isinstance(entry, Mapping) or 'video_id' not in entry:
-            raise ValueError(f'{source}, entry {i}: an object with video_id is expected.')
+            raise InputError(f'{source}, entry {i}: an object with video_id is expected.')
         video_id = entry['video_id']
         if not isinstance(video_id, (int, float, str, np.integer)) or video_id not in by_video:
-            raise ValueError(f'{source}, entry {i}: video_id {video_id!r} is not in {truth.path}.')
+            raise InputError(f'{source}, entry {i}: video_id {video_id!r} is not in {truth.path}.')
         check_entry(entry, f'{source}, entry {i}', rules)
         by_video[video_id].append(entry)
     return by_video

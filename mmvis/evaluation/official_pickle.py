@@ -12,6 +12,8 @@ from typing import IO, Any, Dict, Iterable, Iterator, List, Sequence, Tuple, Uni
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmvis.errors import InputError
+
 from .journal import Piece
 
 
@@ -64,9 +66,9 @@ def read(path: Union[str, os.PathLike]) -> List[Tuple[dict, Any]]:
         with open(path, 'rb') as file:
             frames = _ArraysOnly(file, encoding='latin1').load()
     except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path} is not a results pickle of the test tools ({error}).') from error
+        raise InputError(f'{path} is not a results pickle of the test tools ({error}).') from error
     if not isinstance(frames, list) or not all(isinstance(frame, tuple) and len(frame) == 2 for frame in frames):
-        raise ValueError(f'{path} is not a results pickle: a list of (boxes, masks), one per frame, is expected.')
+        raise InputError(f'{path} is not a results pickle: a list of (boxes, masks), one per frame, is expected.')
     return frames
 
 
@@ -81,7 +83,7 @@ def to_results(frames: Sequence[Tuple[dict, Any]], videos: Sequence[Tuple[Any, i
     """
     total = sum(num_frames for _, num_frames in videos)
     if len(frames) != total:
-        raise ValueError(f'The pickle has {len(frames)} frames, but the videos of the dataset have {total}.')
+        raise InputError(f'The pickle has {len(frames)} frames, but the videos of the dataset have {total}.')
     entries, first = [], 0
     for video_id, num_frames in videos:
         entries += _video_entries(video_id, frames[first:first + num_frames], category_ids)

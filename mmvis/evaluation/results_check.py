@@ -13,6 +13,8 @@ from typing import IO, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from mmvis.errors import InputError, InputMissingError
+
 from .results_reader import iterate_results
 from .results_repair import as_integer, as_number, as_rle, is_rle
 from .rle_check import areas_of_good, measure_strings
@@ -93,9 +95,9 @@ def load_target(ann_file: Union[str, os.PathLike]) -> Target:
     try:
         data = json.loads(Path(ann_file).read_bytes())
     except FileNotFoundError:
-        raise FileNotFoundError(f'{ann_file}: there is no such file.') from None
+        raise InputMissingError(f'{ann_file}: there is no such file.') from None
     except ValueError as error:
-        raise ValueError(f'{ann_file}: not a JSON file ({error}).') from None
+        raise InputError(f'{ann_file}: not a JSON file ({error}).') from None
     try:
         videos = {video['id']: TargetVideo(video['height'], video['width'],
                                            len(video['file_names']) if 'file_names' in video else video['length'])
@@ -103,7 +105,7 @@ def load_target(ann_file: Union[str, os.PathLike]) -> Target:
         categories = {category['id']: category.get('name', '') for category in data['categories']}
         return Target(videos, categories, str(ann_file))
     except (KeyError, TypeError) as error:
-        raise ValueError(f'{ann_file}: not an annotation file of YouTube-VIS: videos need id, height, width and '
+        raise InputError(f'{ann_file}: not an annotation file of YouTube-VIS: videos need id, height, width and '
                          f'file_names, categories an id ({type(error).__name__}: {error}).') from None
 
 

@@ -4,6 +4,8 @@ import json
 import os
 from typing import IO, Any, Iterator, Optional, Union
 
+from mmvis.errors import InputError, InputMissingError
+
 #: A token cut at the end of the buffer fails within this many characters of it ('-Infinity', 'false').
 _LONGEST_TOKEN = 16
 _SPACE = ' \t\n\r'
@@ -24,7 +26,7 @@ def iterate_results(path: Union[str, os.PathLike], decoder: Optional[json.JSONDe
         ValueError: not a JSON list, cut short, or not UTF-8; the sentence names the file and the entry.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: there is no such file.')
+        raise InputMissingError(f'{path}: there is no such file.')
     with open(path, 'rb') as file:
         yield from _Scanner(str(path), file, decoder or json.JSONDecoder(), chunk_bytes).items()
 
@@ -40,10 +42,10 @@ class _Scanner:
     def items(self) -> Iterator[Any]:
         first = self.next_character()
         if first == '\ufeff':
-            raise ValueError(f'{self.path}: it starts with a byte order mark, which no JSON reader takes; save it '
+            raise InputError(f'{self.path}: it starts with a byte order mark, which no JSON reader takes; save it '
                              'as plain UTF-8.')
         if first != '[':
-            raise ValueError(f'{self.path}: a JSON list of results is expected, but it '
+            raise InputError(f'{self.path}: a JSON list of results is expected, but it '
                              f'{"is empty" if not first else f"starts with {first!r}"}.')
         self.at += 1
         closing = self.next_character() == ']'

@@ -12,6 +12,7 @@ import numpy as np
 from mmengine.dist import barrier, broadcast_object_list, get_rank
 from mmengine.logging import print_log
 
+from mmvis.errors import InputError, InputFileError
 from mmvis.structures import (RLE, FrameInstances, TrackScore, VideoInfo, VideoResult, VideoTrack, encode_mask,
                               with_empty_masks)
 
@@ -82,7 +83,7 @@ class ResultsWriter:
     def end(self, scores: Sequence[TrackScore]) -> None:
         for verdict in scores:
             if not 0 <= verdict.label < len(self.category_ids):
-                raise ValueError(f'video {self._video_id}: the model gives label {verdict.label}, but the dataset has '
+                raise InputError(f'video {self._video_id}: the model gives label {verdict.label}, but the dataset has '
                                  f'{len(self.category_ids)} classes; num_classes of the config must fit the dataset.')
         with self._explain():
             self._pieces[self._video_id] = self._journal.end(scores)
@@ -122,7 +123,7 @@ class ResultsWriter:
             self._pieces.update(journal.scan(part)[1])
         missing = [video_id for video_id in self.video_ids if video_id not in self._pieces]
         if missing:
-            raise ValueError(f'{self.path}: {len(missing)} of {len(self.video_ids)} videos are not finished '
+            raise InputError(f'{self.path}: {len(missing)} of {len(self.video_ids)} videos are not finished '
                              f'(video {missing[0]} first); give the same command again to go on.')
         pieces = [self._pieces[video_id] for video_id in self.video_ids]
         if self.pickle_path is not None:
@@ -185,9 +186,9 @@ class ResultsWriter:
         try:
             yield
         except OSError as error:
-            raise OSError(f'Cannot write {error.filename or self.path}: {error.strerror or error}. Finished videos are '
-                          f'kept in {self.path}.part.*; put this right and give the same command again to go on.'
-                          ) from error
+            raise InputFileError(f'Cannot write {error.filename or self.path}: {error.strerror or error}. Finished videos are '
+                                 f'kept in {self.path}.part.*; put this right and give the same command again to go on.'
+                                 ) from error
 
 
 class _TrackMasks:

@@ -4,6 +4,8 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
+from mmvis.errors import InputError
+
 #: linspace, literally: its ninth value is 0.8999999999999999, which decides ties.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 #: linspace, literally: ten of its values are one unit in the last place off i / 100, which decides ties too.
@@ -34,7 +36,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.benchmark not in BENCHMARKS:
-            raise ValueError(f'benchmark is {self.benchmark!r}; it must be one of {", ".join(BENCHMARKS)}.')
+            raise InputError(f'benchmark is {self.benchmark!r}; it must be one of {", ".join(BENCHMARKS)}.')
 
     @property
     def occlusion_ranges(self) -> List[Tuple[float, float]]:

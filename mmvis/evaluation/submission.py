@@ -4,6 +4,8 @@ import zipfile
 from pathlib import Path
 from typing import Union
 
+from mmvis.errors import InputError, InputMissingError
+
 #: The servers look for this name and no other.
 INNER_NAME = 'results.json'
 _NO_DATE = (1980, 1, 1, 0, 0, 0)  # equal results give equal zips
@@ -13,7 +15,7 @@ def write_submission(results: Union[str, os.PathLike], zip_path: Union[str, os.P
     """Pack a results file, whatever its own name; the zip appears when it is complete. What is in it is not checked."""
     zip_path = Path(zip_path)
     if not os.path.isfile(results):
-        raise FileNotFoundError(f'{results}: there is no such file.')
+        raise InputMissingError(f'{results}: there is no such file.')
     zip_path.parent.mkdir(parents=True, exist_ok=True)
     temporary = zip_path.with_name(f'{zip_path.name}.tmp')
     info = zipfile.ZipInfo(INNER_NAME, _NO_DATE)
@@ -36,11 +38,11 @@ def check_submission(zip_path: Union[str, os.PathLike]) -> None:
         FileNotFoundError, ValueError: it is not; the sentence says what is wrong.
     """
     if not os.path.isfile(zip_path):
-        raise FileNotFoundError(f'{zip_path}: there is no such file.')
+        raise InputMissingError(f'{zip_path}: there is no such file.')
     if not zipfile.is_zipfile(zip_path):
-        raise ValueError(f'{zip_path}: not a zip file (tools/make_submission.py makes one).')
+        raise InputError(f'{zip_path}: not a zip file (tools/make_submission.py makes one).')
     with zipfile.ZipFile(zip_path) as archive:
         names = archive.namelist()
     if names.count(INNER_NAME) != 1:
-        raise ValueError(f'{zip_path}: the server looks for one {INNER_NAME} at the top level, but the zip holds '
+        raise InputError(f'{zip_path}: the server looks for one {INNER_NAME} at the top level, but the zip holds '
                          f'{", ".join(names[:3]) or "nothing"}{" ..." if len(names) > 3 else ""}.')

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Collection, Dict, List, Optional, Protocol, Union
 
+from mmvis.errors import InputError
+
 from .ground_truth import GroundTruth
 from .vis_eval import Evaluation, show
 
@@ -43,7 +45,7 @@ def evaluate_short_long(evaluator: Matched, long_ids: List[Union[int, str]]) -> 
     chosen = set(long_ids)
     short_ids = [video_id for video_id in evaluator.truth.videos if video_id not in chosen]
     if not chosen or not short_ids:
-        raise ValueError(f'{evaluator.truth.path}: all {len(evaluator.truth.videos)} videos are '
+        raise InputError(f'{evaluator.truth.path}: all {len(evaluator.truth.videos)} videos are '
                          f'{"long" if chosen else "short"}, so there are no two parts.')
     short, long = evaluator.evaluate(short_ids), evaluator.evaluate(chosen)
     mean = {name: -1.0 if min(value, long.stats[name]) == -1 else (value + long.stats[name]) / 2
@@ -77,5 +79,5 @@ def find_long(truth: GroundTruth,
     by_text = {str(video_id): video_id for video_id in truth.videos}
     for video_id in listed:
         if str(video_id) not in by_text:
-            raise ValueError(f'{file}: video {video_id!r} is not in {truth.path}.')
+            raise InputError(f'{file}: video {video_id!r} is not in {truth.path}.')
     return [by_text[str(video_id)] for video_id in listed]

@@ -5,6 +5,7 @@ from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmvis.errors import InputError
 from mmvis.registry import METRICS
 from mmvis.structures import VideoResult
 
@@ -49,7 +50,7 @@ class VISMetric(BaseMetric):
         for result in data_samples:
             truth = self._ground_truth()
             if result.video_id not in truth.videos:
-                raise ValueError(f'{truth.path}: video {result.video_id!r} is not in this annotation file.')
+                raise InputError(f'{truth.path}: video {result.video_id!r} is not in this annotation file.')
             self.results.append(match_video(truth, truth.videos[result.video_id], self._entries(result), self.rules))
 
     def evaluate(self, size: int) -> Dict[str, float]:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mmvis.errors import InputError
 from mmvis.registry import MODELS
 
 
@@ -44,10 +45,10 @@ class ClipPreprocessor(BaseDataPreprocessor):
         if not training:
             clips = [clips] if isinstance(clips, Tensor) else clips
             if len(clips) != 1:
-                raise ValueError(f'Testing takes one chunk of one video at a time, got {len(clips)}.')
+                raise InputError(f'Testing takes one chunk of one video at a time, got {len(clips)}.')
         lengths = sorted({len(clip) for clip in clips})
         if len(lengths) > 1:
-            raise ValueError(f'The clips of a batch have {" and ".join(map(str, lengths))} frames: data sets that are '
+            raise InputError(f'The clips of a batch have {" and ".join(map(str, lengths))} frames: data sets that are '
                              'trained on together need the same num_frames.')
         clips = [self.normalize(clip) for clip in clips]
         height, width = (self._round_up(max(clip.shape[axis] for clip in clips)) for axis in (-2, -1))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from mmvis.errors import InputError, InputMissingError
 from mmvis.structures import VideoInfo
 
 from .drawing import track_color
@@ -47,13 +48,13 @@ class VideoAnalysis:
             FileNotFoundError, ValueError: there is no such file, or it is another kind of file.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f'{path} does not exist; tools/test_video.py --analysis DIR writes such files.')
+            raise InputMissingError(f'{path} does not exist; tools/test_video.py --analysis DIR writes such files.')
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(json.loads(str(arrays['video_id'])), arrays['features'], arrays['locations'],
                            arrays['references'])
         except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f'{path} is not a file of tools/test_video.py --analysis ({error}).') from error
+            raise InputError(f'{path} is not a file of tools/test_video.py --analysis ({error}).') from error
 
 
 @dataclass
@@ -109,7 +110,7 @@ def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
     """
     from sklearn.manifold import TSNE    # slow to import, and only this needs it
     if len(features) < 3:
-        raise ValueError(f't-SNE needs at least three vectors, not {len(features)}.')
+        raise InputError(f't-SNE needs at least three vectors, not {len(features)}.')
     perplexity = min(30., (len(features) - 1) / 3)
     return TSNE(2, perplexity=perplexity, random_state=seed, init='pca').fit_transform(features)
 

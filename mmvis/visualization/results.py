@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from mmvis.datasets.annotations import AnnotationIndex, VideoRecord
 from mmvis.datasets.images import read_frame
+from mmvis.errors import InputError
 from mmvis.evaluation.results_reader import iterate_results
 from mmvis.evaluation.results_repair import as_rle, is_rle
 from mmvis.evaluation.rle_check import areas_of_good
@@ -64,7 +65,7 @@ def read_results(path: Union[str, os.PathLike], index: AnnotationIndex, videos: 
         try:
             video_id, category_id, score = entry['video_id'], entry['category_id'], float(entry['score'])
             if video_id not in positions:
-                raise ValueError(f'{where}: video_id {video_id!r} is not in {index.meta["ann_file"]}.')
+                raise InputError(f'{where}: video_id {video_id!r} is not in {index.meta["ann_file"]}.')
             if video_id not in videos or not score >= thresh:
                 continue
             masks = _read_masks(entry['segmentations'], index.video(positions[video_id]), where)
@@ -72,7 +73,7 @@ def read_results(path: Union[str, os.PathLike], index: AnnotationIndex, videos: 
                 labels[category_id] = len(drawing.classes)
                 drawing.classes.append(f'category {category_id}')
         except (KeyError, TypeError):
-            raise ValueError(f'{where}: video_id, category_id, score or segmentations are missing or of another kind '
+            raise InputError(f'{where}: video_id, category_id, score or segmentations are missing or of another kind '
                              '(tools/check_results.py says more).') from None
         drawing.tracks.setdefault(video_id, []).append(Track(0, labels[category_id], score, masks))
     for tracks in drawing.tracks.values():
@@ -89,14 +90,14 @@ def _read_masks(frames: Sequence[Any], video: VideoRecord, where: str) -> Dict[i
             continue
         rle, problem = (frame, '') if isinstance(frame, dict) and is_rle(frame) else as_rle(frame, size)
         if rle is None:
-            raise ValueError(f'{where}: segmentations[{t}]{problem}.')
+            raise InputError(f'{where}: segmentations[{t}]{problem}.')
         if rle['size'] != size:
-            raise ValueError(f'{where}: segmentations[{t}].size is {rle["size"]}, but the frames of video '
+            raise InputError(f'{where}: segmentations[{t}].size is {rle["size"]}, but the frames of video '
                              f'{video.video_id!r} are {size}.')
         masks[t] = rle
     areas = areas_of_good([rle['counts'] for rle in masks.values()], np.full(len(masks), video.height * video.width))
     if areas is None:
-        raise ValueError(f'{where}: a counts string of segmentations is no RLE of {size} '
+        raise InputError(f'{where}: a counts string of segmentations is no RLE of {size} '
                          '(tools/check_results.py says which).')
     return {t: rle for (t, rle), area in zip(masks.items(), areas.tolist()) if area}
 
@@ -116,7 +117,7 @@ def read_ground_truth(index: AnnotationIndex, videos: Collection[VideoId]) -> Dr
                 track.masks[t] = RLE(size=size, counts=text)
         strings = [rle['counts'] for track in tracks.values() for rle in track.masks.values()]
         if areas_of_good(strings, np.full(len(strings), size[0] * size[1])) is None:
-            raise ValueError(f'{index.meta["ann_file"]}: a mask of video {video_id!r} is damaged.')
+            raise InputError(f'{index.meta["ann_file"]}: a mask of video {video_id!r} is damaged.')
         drawing.tracks[video_id] = [tracks[found] for found in sorted(tracks)]
         for number, track in enumerate(drawing.tracks[video_id], start=1):
             track.track_id = number

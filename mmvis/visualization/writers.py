@@ -5,6 +5,8 @@ from typing import Sequence
 import cv2
 import numpy as np
 
+from mmvis.errors import InputError, InputFileError
+
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write a picture, uint8 [h, w, 3] BGR, as the suffix of the path says; folders are made, the file comes at once.
@@ -16,7 +18,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(path.suffix, image)
     if not done:
-        raise OSError(f'OpenCV cannot write a picture as {path.suffix}: {path}.')
+        raise InputFileError(f'OpenCV cannot write a picture as {path.suffix}: {path}.')
     temporary = path.with_name(f'{path.name}.tmp')
     temporary.write_bytes(data.tobytes())
     temporary.replace(path)
@@ -35,7 +37,7 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, width: int = 3
         uint8 [height, width, 3], BGR.
     """
     if not images:
-        raise ValueError('A contact sheet needs at least one picture.')
+        raise InputError('A contact sheet needs at least one picture.')
     small = [cv2.resize(image, (width, max(1, round(image.shape[0] * width / image.shape[1]))),
                         interpolation=cv2.INTER_AREA) for image in images]
     columns = min(columns, len(small))
@@ -69,7 +71,7 @@ class VideoFile:
             self._size = image.shape[1] // 2 * 2, image.shape[0] // 2 * 2
             self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter_fourcc(*'mp4v'), self.fps, self._size)
             if not self._writer.isOpened():
-                raise OSError(f'OpenCV cannot write a video to {self.path}.')
+                raise InputFileError(f'OpenCV cannot write a video to {self.path}.')
         self._writer.write(np.ascontiguousarray(image[:self._size[1], :self._size[0]]))
 
     def __enter__(self) -> 'VideoFile':

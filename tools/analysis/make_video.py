@@ -12,6 +12,7 @@ import cv2
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checkout, installed or not
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.visualization import VideoFile  # noqa: E402
 
 _PICTURES = ('.png', '.jpg', '.jpeg')
@@ -30,16 +31,16 @@ def main() -> None:
     folder = Path(args.folder)
     files = sorted(path for path in folder.glob('*') if path.suffix.lower() in _PICTURES)
     if not files:
-        raise FileNotFoundError(f'{folder} holds no pictures ({", ".join(_PICTURES)}).')
+        raise InputMissingError(f'{folder} holds no pictures ({", ".join(_PICTURES)}).')
     out = Path(args.out) if args.out else folder / 'video.mp4'
     with VideoFile(out, args.fps) as video:
         size = None
         for file in files:
             image = cv2.imread(str(file))
             if image is None:
-                raise ValueError(f'{file} is not a picture, or it is damaged.')
+                raise InputError(f'{file} is not a picture, or it is damaged.')
             if size not in (None, image.shape):
-                raise ValueError(f'{file} has another size than the pictures before it.')
+                raise InputError(f'{file} has another size than the pictures before it.')
             size = image.shape
             video.add(image)
     print(f'{len(files)} pictures: {out}')

@@ -22,6 +22,7 @@ from mmengine.registry import init_default_scope  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.datasets import VISDataset  # noqa: E402
 from mmvis.engine import CfgOptions, load_config  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 from mmvis.registry import DATASETS  # noqa: E402
 from mmvis.visualization import write_image  # noqa: E402
 from mmvis.visualization.analysis import VideoAnalysis, analysis_file, draw_locations  # noqa: E402
@@ -55,11 +56,11 @@ def chosen_videos(dataset: VISDataset, folder: str, wanted: Optional[List[str]])
     if wanted:
         unknown = [video_id for video_id in wanted if video_id not in ids]
         if unknown:
-            raise ValueError(f'--videos: {dataset.ann_file} has no video {unknown[0]}.')
+            raise InputError(f'--videos: {dataset.ann_file} has no video {unknown[0]}.')
         return [ids.index(video_id) for video_id in wanted]
     found = [index for index, video_id in enumerate(ids) if analysis_file(folder, video_id).is_file()]
     if not found:
-        raise ValueError(f'{folder} has no file of a video of {dataset.ann_file}.')
+        raise InputError(f'{folder} has no file of a video of {dataset.ann_file}.')
     return found
 
 
@@ -72,7 +73,7 @@ def main() -> None:
         path = analysis_file(args.folder, dataset.video_ids[index])
         analysis, folder = VideoAnalysis.load(path), Path(args.out) / path.stem
         if len(analysis.features) != dataset.video_lengths[index]:
-            raise ValueError(f'{path} has {len(analysis.features)} frames, the video in {dataset.ann_file} has '
+            raise InputError(f'{path} has {len(analysis.features)} frames, the video in {dataset.ann_file} has '
                              f'{dataset.video_lengths[index]}: it is of another set.')
         for frame in range(len(analysis.features)):
             image = draw_locations(dataset.load_image(index, frame), dots(analysis, frame, args.tracks, args.what))

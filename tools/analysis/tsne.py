@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checkout, installed or not
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 from mmvis.visualization.analysis import VideoAnalysis, plot_embeddings  # noqa: E402
 
 
@@ -29,9 +30,9 @@ def main() -> None:
     args = parse_args()
     titles = args.titles or args.files
     if len(titles) != len(args.files):
-        raise ValueError(f'--titles: {len(titles)} titles for {len(args.files)} files.')
+        raise InputError(f'--titles: {len(titles)} titles for {len(args.files)} files.')
     if len(set(titles)) < len(titles):
-        raise ValueError(f'Every panel needs a title of its own (--titles), not {", ".join(titles)}.')
+        raise InputError(f'Every panel needs a title of its own (--titles), not {", ".join(titles)}.')
     panels = {title: VideoAnalysis.load(file).features[:, :args.tracks] for title, file in zip(titles, args.files)}
     plot_embeddings(panels, Path(args.out))
     print(args.out)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmvis.converters.condinst_iai import official_name
 from mmvis.datasets.transforms.resize import resize_image, resized_shape
+from mmvis.errors import InputError
 from mmvis.models import CondInstIAI
 from mmvis.models.condinst_iai.clip_identities import clip_identities
 from mmvis.models.condinst_iai.detect import detect
@@ -232,7 +233,7 @@ class Parity:
         del model._encode
         for slot, rle in zip(result.track_ids.tolist(), result.masks):
             if rle is not None and int(decode_rle(rle).sum()) != areas[slot]:
-                raise ValueError(f'The mask of slot {slot} is not what was measured.')
+                raise InputError(f'The mask of slot {slot} is not what was measured.')
         return result, dict(new_instance=recorder.has_new, ids_used=state.book.num_used, id_area_input=recorder.areas,
                             id_area_output=areas)
 

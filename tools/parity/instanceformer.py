@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvis.converters import convert_state_dict
 from mmvis.datasets import VISDataset
+from mmvis.errors import InputError
 from mmvis.models import InstanceFormer
 from mmvis.models.instanceformer.mask_head import mask_logits
 from mmvis.models.instanceformer.model import FrameOutput, next_reference
@@ -45,7 +46,7 @@ def build(variant: str, manifest_dir: Path, salt: str, **options: Any) -> Instan
     weights = fill.state_dict(json.loads((manifest_dir / manifest).read_text()), salt)
     state_dict, report = convert_state_dict(weights, model)
     if report.missing or report.unexpected or any('shape' in why for why in report.dropped.values()):
-        raise ValueError(f'The official state dict does not fit:\n{report}')
+        raise InputError(f'The official state dict does not fit:\n{report}')
     model.load_state_dict(state_dict, strict=True)
     return model.eval()
 
@@ -61,11 +62,11 @@ class Clips:
         name, clip = f'{num}x{height}x{width}', fill.frames(num, height, width, self.salt)
         listed = self.listed.get(name)
         if listed is None:
-            raise ValueError(f'frames.{name} is not in the file.')
+            raise InputError(f'frames.{name} is not in the file.')
         for t, y, x, channel, value in listed['edge_pixels']:
             clip[t, y, x, channel] = value
         if zlib.crc32(clip.tobytes()) != listed['crc32']:
-            raise ValueError(f'frames.{name}: the clip has another checksum than the file says.')
+            raise InputError(f'frames.{name}: the clip has another checksum than the file says.')
         return clip
 
     def normalised(self, num: int, height: int, width: int) -> Tensor:

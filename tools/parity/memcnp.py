@@ -16,6 +16,7 @@ from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.datasets.transforms import ClipFlip, ClipResize
 from mmvis.datasets.transforms.resize import resize_image, resized_shape
 from mmvis.engine import load_config
+from mmvis.errors import InputError
 from mmvis.models import SipMaskVIS
 from mmvis.models.backbones.vit import sincos_table
 from mmvis.models.memcnp.head import MemCNPHead, MemCNPMaps
@@ -55,7 +56,7 @@ def build(config: str, manifest_dir: Path, salt: str, **neck: Any) -> SipMaskVIS
     state_dict = fill.state_dict(json.loads((manifest_dir / manifest).read_text()), salt)
     converted, report = convert_state_dict(state_dict, model)
     if report.missing or report.unexpected or any('shape' in why for why in report.dropped.values()):
-        raise ValueError(f'The official state dict does not fit:\n{report}')
+        raise InputError(f'The official state dict does not fit:\n{report}')
     model.load_state_dict(converted, strict=True)
     return model.eval()
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmvis.converters import convert_state_dict
 from mmvis.datasets import VISDataset
 from mmvis.engine.loops import feed, run_videos
+from mmvis.errors import InputError
 from mmvis.evaluation.results_writer import ResultsWriter
 from mmvis.models import VISModel
 from mmvis.models.trackers import AssociationTracker, TrackMemory, visible
@@ -30,7 +31,7 @@ def load_official(model: VISModel, state_dict: Dict[str, Tensor]) -> VISModel:
     """The model in eval mode with an official state dict, which must fit to the last tensor, through the converter."""
     converted, report = convert_state_dict(state_dict, model)
     if report.missing or report.dropped or report.unexpected:
-        raise ValueError(f'The official state dict does not fit:\n{report}')
+        raise InputError(f'The official state dict does not fit:\n{report}')
     model.load_state_dict(converted, strict=True)
     return model.eval()
 

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmvis.errors import InputError, InputFileError
+
 from .draws import Draws
 from .motion import HEIGHT, WIDTH, write_script
 from .render import render, visible_masks
@@ -66,7 +68,7 @@ def _make_video(folder: Path, split: str, index: int, seed: int) -> Tuple[Dict, 
         checksum.update(picture)
         path = target / f'{frame:05d}.jpg'
         if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 92]):
-            raise OSError(f'Cannot write {path}.')
+            raise InputFileError(f'Cannot write {path}.')
         for track, mask, whole in zip(tracks, visible_masks(owner, len(tracks)), whole_areas):
             _annotate(track, mask, whole)
     length = len(script.times)
@@ -133,20 +135,20 @@ def make_sample(root: Union[str, os.PathLike], seed: int = 0, splits: Sequence[s
     """
     root = Path(root)
     if seed < 0:
-        raise ValueError(f'seed is {seed}; it must be 0 or more.')
+        raise InputError(f'seed is {seed}; it must be 0 or more.')
     for split in [*splits, *(num_videos or {})]:
         if split not in SPLITS:
-            raise ValueError(f'The sample set has no split {split!r}; it has {", ".join(SPLITS)}.')
+            raise InputError(f'The sample set has no split {split!r}; it has {", ".join(SPLITS)}.')
     counts = {split: (num_videos or {}).get(split, SPLITS[split][0]) for split in SPLITS if split in splits}
     for split, count in counts.items():
         if not 1 <= count <= _MOST_VIDEOS:
-            raise ValueError(f'num_videos of split {split!r} is {count}; it must lie between 1 and {_MOST_VIDEOS}.')
+            raise InputError(f'num_videos of split {split!r} is {count}; it must lie between 1 and {_MOST_VIDEOS}.')
     wanted = dict(version=VERSION, seed=seed, num_videos=counts)
     manifest = _read_manifest(root)
     if manifest is not None and all(manifest.get(key) == value for key, value in wanted.items()):
         return manifest
     if manifest is None and root.exists() and any(root.iterdir()):
-        raise ValueError(f'{root} exists and is not a sample set: name another folder, or remove it.')
+        raise InputError(f'{root} exists and is not a sample set: name another folder, or remove it.')
     root.parent.mkdir(parents=True, exist_ok=True)
     fresh = root.with_name(f'{root.name}.{os.getpid()}.tmp')
     shutil.rmtree(fresh, ignore_errors=True)

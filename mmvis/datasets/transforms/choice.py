@@ -4,6 +4,7 @@ from typing import Optional, Sequence
 import numpy as np
 
 from mmvis.datasets.clip import Clip
+from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
 from .base import ClipCompose
@@ -28,7 +29,7 @@ class ClipRandomChoice:
 
     def __init__(self, branches: Sequence[Sequence[dict]], prob: Optional[Sequence[float]] = None) -> None:
         if prob is not None and (len(prob) != len(branches) or abs(sum(prob) - 1) > 1e-6):
-            raise ValueError(f'ClipRandomChoice: prob must be {len(branches)} numbers of sum 1, got {prob!r}.')
+            raise InputError(f'ClipRandomChoice: prob must be {len(branches)} numbers of sum 1, got {prob!r}.')
         self.branches = [ClipCompose(branch) for branch in branches]
         self.prob = prob
 

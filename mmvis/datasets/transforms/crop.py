@@ -5,6 +5,7 @@ from typing import Optional, Sequence, Tuple, Union
 import numpy as np
 
 from mmvis.datasets.clip import Clip, ClipFrame
+from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
 from .base import ClipTransform, select_objects
@@ -32,12 +33,12 @@ class ClipCrop(ClipTransform):
     def __init__(self, size: Sequence[float], mode: str = 'absolute_range', per_frame: bool = False) -> None:
         super().__init__(per_frame)
         if mode not in self.MODES:
-            raise ValueError(f'ClipCrop: mode must be one of {self.MODES}, got {mode!r}.')
+            raise InputError(f'ClipCrop: mode must be one of {self.MODES}, got {mode!r}.')
         limit = 1 if mode.startswith('relative') else float('inf')
         if len(size) != 2 or not all(0 < side <= limit for side in size):
-            raise ValueError(f'ClipCrop: size must be two positive numbers (at most 1 if relative), got {size!r}.')
+            raise InputError(f'ClipCrop: size must be two positive numbers (at most 1 if relative), got {size!r}.')
         if mode == 'absolute_range' and size[0] > size[1]:
-            raise ValueError(f'ClipCrop: size must be (smallest, largest) in mode absolute_range, got {size!r}.')
+            raise InputError(f'ClipCrop: size must be (smallest, largest) in mode absolute_range, got {size!r}.')
         self.size, self.mode = tuple(size), mode
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Tuple[int, int, int, int, int, int]:
@@ -60,7 +61,7 @@ class ClipCrop(ClipTransform):
     def apply(self, frame: ClipFrame, drawn: Tuple[int, int, int, int, int, int], inclusive: bool) -> ClipFrame:
         top, left, crop_h, crop_w, height, width = drawn
         if frame.image.shape[:2] != (height, width):
-            raise ValueError(f'ClipCrop: frame {frame.frame_idx} has size {frame.image.shape[:2]}, the first frame '
+            raise InputError(f'ClipCrop: frame {frame.frame_idx} has size {frame.image.shape[:2]}, the first frame '
                              f'of the clip {(height, width)}; crop per_frame or pad first.')
         # half-open corners, whatever the clip's mode: then the area left is x2 - x1
         boxes = frame.boxes - np.array([left, top, left - inclusive, top - inclusive], np.float32)
@@ -97,7 +98,7 @@ class ClipPad:
         else:
             height, width = self.size
             if largest[0] > height or largest[1] > width:
-                raise ValueError(f'ClipPad: size is {tuple(self.size)}, but a frame of video {clip.video_id} has '
+                raise InputError(f'ClipPad: size is {tuple(self.size)}, but a frame of video {clip.video_id} has '
                                  f'{tuple(largest.tolist())}.')
         clip.frames = [self._pad(frame, height, width) for frame in clip.frames]
         return clip

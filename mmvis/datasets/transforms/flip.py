@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 
 from mmvis.datasets.clip import Clip, ClipFrame
+from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
 from .base import ClipTransform
@@ -26,7 +27,7 @@ class ClipFlip(ClipTransform):
     def __init__(self, prob: float = 0.5, per_frame: bool = False) -> None:
         super().__init__(per_frame)
         if not 0 <= prob <= 1:
-            raise ValueError(f'ClipFlip: prob must be within [0, 1], got {prob!r}.')
+            raise InputError(f'ClipFlip: prob must be within [0, 1], got {prob!r}.')
         self.prob = prob
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> bool:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mmvis.datasets.clip import ClipFrame
+from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
 from .base import ClipTransform
@@ -171,7 +172,7 @@ class ClipBlur(ClipTransform):
                  sigma: Range = (0.1, 2.0), per_frame: bool = False, keep_first: bool = False) -> None:
         super().__init__(per_frame, keep_first)
         if kind not in ('motion', 'gaussian'):
-            raise ValueError(f"ClipBlur: kind must be 'motion' or 'gaussian', got {kind!r}.")
+            raise InputError(f"ClipBlur: kind must be 'motion' or 'gaussian', got {kind!r}.")
         self.prob, self.kernels, self.kind, self.sigma = prob, tuple(kernels), kind, tuple(sigma)
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Tuple[bool, int, float, float]:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from mmvis.datasets.clip import Clip, ClipFrame
+from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
 from .base import ClipTransform
@@ -42,7 +43,7 @@ def resized_shape(height: int, width: int, scale: Scale, rule: str = 'mmcv') -> 
         if width < height:
             return int(short * height / width), short, factor
         return short, int(short * width / height), factor
-    raise ValueError(f"ClipResize: rule must be 'mmcv', 'detectron2' or 'detr', got {rule!r}.")
+    raise InputError(f"ClipResize: rule must be 'mmcv', 'detectron2' or 'detr', got {rule!r}.")
 
 
 def resize_image(image: np.ndarray, size: Tuple[int, int], backend: str) -> np.ndarray:
@@ -108,9 +109,9 @@ class ClipResize(ClipTransform):
         for one in self.scales:
             resized_shape(720, 1280, one, rule)
         if self.backend not in ('cv2', 'pillow'):
-            raise ValueError(f"ClipResize: backend must be 'cv2' or 'pillow', got {backend!r}.")
+            raise InputError(f"ClipResize: backend must be 'cv2' or 'pillow', got {backend!r}.")
         if multiscale_mode not in ('value', 'range'):
-            raise ValueError(f"ClipResize: multiscale_mode must be 'value' or 'range', got {multiscale_mode!r}.")
+            raise InputError(f"ClipResize: multiscale_mode must be 'value' or 'range', got {multiscale_mode!r}.")
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Scale:
         if len(self.scales) == 1:
@@ -143,8 +144,8 @@ def _as_scales(scale: Union[Scale, Sequence[Scale]]) -> List[Scale]:
     for one in scales:
         if (not isinstance(one, (tuple, list)) or len(one) != 2 or not one[1] or one[1] < 1
                 or (one[0] is not None and one[0] < one[1])):
-            raise ValueError(f'ClipResize: scale must be (long, short) with long >= short, or a list of such pairs, '
+            raise InputError(f'ClipResize: scale must be (long, short) with long >= short, or a list of such pairs, '
                              f'got {scale!r}.')
     if not scales:
-        raise ValueError('ClipResize: scale is an empty list.')
+        raise InputError('ClipResize: scale is an empty list.')
     return [tuple(one) for one in scales]

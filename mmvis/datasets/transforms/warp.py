@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mmvis.datasets.clip import Clip, ClipFrame
+from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
 from .base import ClipTransform, select_objects
@@ -78,7 +79,7 @@ class ClipRepeat:
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
         if len(clip.frames) != 1:
-            raise ValueError(f'ClipRepeat makes clips of single images, but video {clip.video_id} came with '
+            raise InputError(f'ClipRepeat makes clips of single images, but video {clip.video_id} came with '
                              f'{len(clip.frames)} frames.')
         clip.frames = [replace(clip.frames[0], frame_idx=index) for index in range(self.num_frames)]
         clip.num_frames = self.num_frames

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmvis.errors import InputError
 from mmvis.registry import MODELS
 
 _STAGES = 4
@@ -100,7 +101,7 @@ class MAEViT(nn.Module):
                  grid: int = 14, with_cp: bool = False) -> None:
         super().__init__()
         if depth % _STAGES or embed_dims % 4 or embed_dims % num_heads:
-            raise ValueError(f'MAEViT: depth ({depth}) must be a multiple of {_STAGES}, embed_dims ({embed_dims}) one '
+            raise InputError(f'MAEViT: depth ({depth}) must be a multiple of {_STAGES}, embed_dims ({embed_dims}) one '
                              f'of 4 and of num_heads ({num_heads}).')
         self.grid = grid
         self.with_cp = with_cp
@@ -125,7 +126,7 @@ class MAEViT(nn.Module):
         """
         height, width = images.shape[-2:]
         if height % 32 or width % 32:
-            raise ValueError(f'MAEViT takes images whose sides are multiples of 32, not {height} x {width}.')
+            raise InputError(f'MAEViT takes images whose sides are multiples of 32, not {height} x {width}.')
         rows, columns = height // self.patch_size, width // self.patch_size
         position = self.position(rows, columns)
         x = self.patch_embed(images) + position[:, 1:]

@@ -5,6 +5,8 @@ from typing import List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from mmvis.errors import InputError
+
 Pair = Tuple[Tensor, Tensor]
 
 POLICIES = ('official', 'bounded', 'off')
@@ -46,9 +48,9 @@ class LSTTMemory:
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
-            raise ValueError(f"memory: policy must be one of {', '.join(POLICIES)}, not {self.policy!r}.")
+            raise InputError(f"memory: policy must be one of {', '.join(POLICIES)}, not {self.policy!r}.")
         if self.max_frames < 3:
-            raise ValueError(f'memory: max_frames must be at least 3, not {self.max_frames}.')
+            raise InputError(f'memory: max_frames must be at least 3, not {self.max_frames}.')
 
     @property
     def is_empty(self) -> bool:

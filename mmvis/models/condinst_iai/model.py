@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmvis.errors import InputError
 from mmvis.registry import MODELS
 from mmvis.structures import RLE, FrameInstances, FrameSample, TrackScore, VideoInfo
 
@@ -76,7 +77,7 @@ class CondInstIAI(VISModel):
         self.test_cfg = dict(dict(nms_pre=200, cls_score_thr=0.1, id_score_thr=0.1, nms_iou_thr=0.5, max_per_img=10,
                                   video_score_thr=0.05, associate_by='identity', forget_after=None), **test_cfg or {})
         if self.test_cfg['associate_by'] not in ('identity', 'overlap'):
-            raise ValueError("test_cfg: associate_by must be 'identity' or 'overlap', not "
+            raise InputError("test_cfg: associate_by must be 'identity' or 'overlap', not "
                              f"{self.test_cfg['associate_by']!r}.")
         LSTTMemory(**self.memory)                          # says now what is wrong with it
 

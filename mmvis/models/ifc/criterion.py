@@ -9,6 +9,7 @@ from mmengine.dist import all_reduce
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from mmvis.errors import InputError
 from mmvis.structures import FrameSample
 
 from ..losses import dice_loss, dice_similarity, soft_focal_loss
@@ -83,7 +84,7 @@ class ClipCriterion:
         """
         largest = max((int(target.labels.max()) for target in targets if len(target.labels)), default=0)
         if largest >= self.num_classes:           # K itself would pass for "no object"
-            raise ValueError(f'The training data have label {largest}, but the model has num_classes='
+            raise InputError(f'The training data have label {largest}, but the model has num_classes='
                              f'{self.num_classes}: set model.num_classes to the number of classes of the data set.')
         with torch.autocast(logits.device.type, enabled=False):      # sums over whole tubes need float32
             return self._all_layers(logits.float(), masks.float(), targets)

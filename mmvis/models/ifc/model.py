@@ -12,6 +12,7 @@ import torch
 from mmdet.models.layers import MLP, DetrTransformerDecoder, SinePositionalEncoding
 from torch import Tensor, nn
 
+from mmvis.errors import InputError
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
 
@@ -93,7 +94,7 @@ class IFC(VISModel):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
         if not all(isinstance(number, int) and number > 0 for number in (num_frames, stride)):
-            raise ValueError(f'IFC: num_frames is {num_frames!r} and stride {stride!r}; both must be whole numbers, at '
+            raise InputError(f'IFC: num_frames is {num_frames!r} and stride {stride!r}; both must be whole numbers, at '
                              'least 1.')
         self.num_classes, self.num_frames, self.stride = num_classes, num_frames, stride
         self.match_threshold, self.min_score = match_threshold, min_score
@@ -208,7 +209,7 @@ class IFC(VISModel):
     def step(self, state: IFCState, frames: Tensor) -> List[FrameInstances]:
         """Take float32 [T, 3, H, W]; run the windows that these complete, return the frames that become final."""
         if tuple(frames.shape[-2:]) != tuple(state.video.img_shape):
-            raise ValueError(f'IFC takes frames without padding: the data preprocessor gave {tuple(frames.shape[-2:])} '
+            raise InputError(f'IFC takes frames without padding: the data preprocessor gave {tuple(frames.shape[-2:])} '
                              f'for frames of {tuple(state.video.img_shape)}; set its pad_size_divisor to 1.')
         with stage('network'):
             batch = self.frame_features(frames)

@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
 
+from mmvis.errors import InputError
 from mmvis.structures import FrameSample
 
 #: An absent object has a box of this size: it is a target all the same (DETR's log of 0 is thus avoided).
@@ -45,7 +46,7 @@ def clip_targets(samples: Sequence[FrameSample], class_units: Tensor, size: Tupl
     present = [sample.gt_instances for sample in samples]
     largest = max((int(x.labels.max()) for x in present if len(x.labels)), default=0)
     if largest >= len(class_units):
-        raise ValueError(f'The training data have label {largest}, but the model has {len(class_units)} classes: set '
+        raise InputError(f'The training data have label {largest}, but the model has {len(class_units)} classes: set '
                          'model.num_classes (and model.class_units, or class_units=None) to those of the data set.')
     ids, where = torch.cat([x.instance_ids for x in present]).unique(return_inverse=True)
     rows = where.split([len(x.instance_ids) for x in present])

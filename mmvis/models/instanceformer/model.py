@@ -13,6 +13,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
+from mmvis.errors import InputError
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo, encode_mask
 
@@ -134,11 +135,11 @@ class InstanceFormer(VISModel):
                  else test_propagate_reference)
         for rule in rules:
             if rule not in ('multiply', 'add', 'box', 'search', None):
-                raise ValueError("InstanceFormer: propagate_reference and test_propagate_reference are 'multiply', "
+                raise InputError("InstanceFormer: propagate_reference and test_propagate_reference are 'multiply', "
                                  f"'add', 'box', 'search' or None, not {rule!r}.")
         units = list(range(num_classes)) if class_units is None else list(class_units)
         if len(set(units)) < len(units) or not all(0 <= unit < num_classes for unit in units):
-            raise ValueError(f'class_units must be different numbers below num_classes {num_classes}, not {units}.')
+            raise InputError(f'class_units must be different numbers below num_classes {num_classes}, not {units}.')
         self.register_buffer('class_units', torch.tensor(units), persistent=False)
         self.label_of_unit = {unit: label for label, unit in enumerate(units)}
         self.propagate_reference, self.test_propagate_reference = rules
@@ -159,7 +160,7 @@ class InstanceFormer(VISModel):
         self.encoder = Encoder(encoder_layers, **layer)
         self.decoder = Decoder(decoder_layers, **layer, with_memory=memory is not None)
         if memory is not None and memory.get('num_tokens', 0) > num_queries:
-            raise ValueError(f'InstanceFormer: memory.num_tokens is {memory["num_tokens"]}, but there are only '
+            raise InputError(f'InstanceFormer: memory.num_tokens is {memory["num_tokens"]}, but there are only '
                              f'{num_queries} slots (num_queries) to choose them from.')
         self.memory = TokenMemory(num_classes, embed_dims, **memory) if memory is not None else None
         self.places = nn.Linear(2 * embed_dims, embed_dims, bias=False) if carry_places else None

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmvis.errors import InputError
 from mmvis.ops.onednn import (NO_BFLOAT16, cpu_has_bfloat16, onednn_serves, pack_conv_weight, pack_linear_weight,
                               packed_conv, packed_linear)
 from mmvis.ops.winograd import winograd_conv3x3, winograd_pays, winograd_weight
@@ -37,11 +38,11 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Modu
         ValueError: unknown precision, or one that the device cannot run.
     """
     if precision not in _DTYPES:
-        raise ValueError(f"precision must be 'fp32', 'bf16' or 'fp16', not {precision!r}.")
+        raise InputError(f"precision must be 'fp32', 'bf16' or 'fp16', not {precision!r}.")
     parameter = next(model.parameters(), None)
     device = 'cpu' if parameter is None else parameter.device.type
     if precision == 'fp16' and device != 'cuda':
-        raise ValueError(f"precision 'fp16' needs CUDA, but the model is on {device}: use 'bf16' or 'fp32'.")
+        raise InputError(f"precision 'fp16' needs CUDA, but the model is on {device}: use 'bf16' or 'fp32'.")
     if precision == 'bf16' and device == 'cpu' and not cpu_has_bfloat16():
         print_log(f'{NO_BFLOAT16}: take precision fp32.', logger='current', level=logging.WARNING)
     model.eval()

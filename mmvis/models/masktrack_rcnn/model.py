@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmvis.errors import InputError
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
 
@@ -84,7 +85,7 @@ class MaskTrackRCNN(VISModel):
             percent.
         """
         if clips.shape[1] != 2:
-            raise ValueError(f'MaskTrackRCNN trains on pairs of frames (key, reference), not on {clips.shape[1]}.')
+            raise InputError(f'MaskTrackRCNN trains on pairs of frames (key, reference), not on {clips.shape[1]}.')
         num = len(clips)
         features = self.extract_features(clips.transpose(0, 1).flatten(0, 1))
         key, reference = ([x[part] for x in features] for part in (slice(0, num), slice(num, None)))

@@ -12,6 +12,7 @@ from mmcv.cnn import Scale
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmvis.errors import InputError
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
 from mmvis.structures import FrameSample, VideoInfo
@@ -86,7 +87,7 @@ class MemCNPHead(nn.Module):
                  aug_ref_bbox_param: Optional[Sequence[float]] = (0.05, 0.05)) -> None:
         super().__init__()
         if assigner not in ASSIGNERS or len(strides) < _FUSED:
-            raise ValueError(f'MemCNPHead: assigner is one of {", ".join(ASSIGNERS)}, not {assigner!r}, and there are '
+            raise InputError(f'MemCNPHead: assigner is one of {", ".join(ASSIGNERS)}, not {assigner!r}, and there are '
                              f'at least {_FUSED} strides, not {len(strides)}.')
         self.num_classes = num_classes
         self.strides = tuple(strides)

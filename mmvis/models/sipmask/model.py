@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from mmvis.errors import InputError
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
@@ -55,7 +56,7 @@ class SipMaskVIS(VISModel):
             The losses of the head, and match_acc in percent.
         """
         if clips.shape[1] != 2:
-            raise ValueError(f'{type(self).__name__} trains on pairs of frames (key, reference), not on '
+            raise InputError(f'{type(self).__name__} trains on pairs of frames (key, reference), not on '
                              f'{clips.shape[1]}.')
         num = len(clips)
         features = self.extract_features(clips.transpose(0, 1).flatten(0, 1))
