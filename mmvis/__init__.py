@@ -1,6 +1,10 @@
 """mmvis: a toolbox for video instance segmentation."""
-from mmvis.ops import supply_mmcv_ext
-from mmvis.version import __version__
+from mmvis.cli import interrupt_in_one_line
+
+interrupt_in_one_line()  # before torch is imported, which takes seconds
+
+from mmvis.ops import supply_mmcv_ext  # noqa: E402
+from mmvis.version import __version__  # noqa: E402
 
 __all__ = ['__version__']
 

@@ -1,16 +1,32 @@
-"""What the command-line tools share: a mistake of the user costs one sentence, not a traceback.
+"""What the command-line tools share: a mistake of the user costs one sentence, a bug keeps its traceback, a signal ends
+a tool in an orderly way, and what is printed reaches any terminal.
 
-Imports nothing of the project and no PyTorch, so that a tool that only reads files starts fast.
+Imports no PyTorch, so that a tool that only reads files starts fast.
 """
 import argparse
 import atexit
+import errno
+import io
 import os
 import re
+import signal
 import sys
-from typing import Callable, NoReturn
+import time
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator, List, NamedTuple, NoReturn, Optional
+
+from mmvis.errors import InputError
 
 #: Set it to see the traceback behind a sentence.
 DEBUG_VARIABLE = 'MMVIS_TRACEBACK'
+#: Exit code of a run that was told to stop and goes on when the same command is given again (EX_TEMPFAIL).
+EXIT_STOPPED = 75
+#: Exit code when nobody reads what is printed any more, as of a program that SIGPIPE ends.
+EXIT_CLOSED_PIPE = 141
+
+_CONTROL_CHARACTERS = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -20,32 +36,67 @@ class ToolParser(argparse.ArgumentParser):
         self.exit(1, f'{self.prog}: error: {message} (--help lists the arguments)\n')
 
 
-def run_tool(main: Callable[[], object]) -> None:
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal: Ctrl-C, SIGTERM or SIGUSR1."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Failure(NamedTuple):
+    """What is said of an exception: ``text`` is one sentence, or the traceback of a bug."""
+    is_sentence: bool
+    text: str
+
+
+def run_tool(main: Callable[[], object], tell: Optional[Callable[[Failure], None]] = None) -> None:
     """Run the main function of a tool.
 
-    A bad file, value or path (ValueError, OSError), an unknown name in a config and a full GPU are told in one sentence
-    with exit code 1; anything else is a bug and keeps its traceback.
+    What the user gave and the machine lacks (``InputError``, a name that no registry has, a full disk or GPU) is told in
+    one sentence; anything else is a bug and keeps its traceback. Both have exit code 1, and stand at the end of the log
+    file, too, where there is one (``keep_failures_in``). A signal ends the tool as Ctrl-C does: temporary files are taken
+    away, and the exit code is 128 and the signal's number.
+
+    Args:
+        main: of the tool.
+        tell: takes a failure instead of the screen.
     """
-    try:
-        main()
-        end_process()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get(DEBUG_VARIABLE) or not _is_of_the_user(error):
-            raise
-        print(f'error: {error_sentence(error)}', file=sys.stderr, flush=True)
-        sys.exit(1)
+    streams = _guard_streams()
+    with _signals_stop():
+        try:
+            main()
+            end_process()
+        except KeyboardInterrupt as stop:
+            sys.exit(128 + getattr(stop, 'number', signal.SIGINT))
+        except Exception as error:
+            failure = describe(error)
+            _write_to_log(failure)
+            (tell or _print)(failure)
+            sys.exit(1)
+    _check_streams(streams)
 
 
-def _is_of_the_user(error: Exception) -> bool:
-    if type(error) is KeyError:
-        return 'registry' in str(error)
-    return isinstance(error, (ValueError, OSError, KeyError)) or _is_out_of_memory(error)
+# -- what went wrong
+
+def describe(error: BaseException) -> Failure:
+    """The sentence of an error of the user or the machine, the traceback of a bug."""
+    if os.environ.get(DEBUG_VARIABLE) or not _has_sentence(error):
+        return Failure(False, ''.join(traceback.format_exception(error)).rstrip('\n'))
+    return Failure(True, f'error: {error_sentence(error)}')
+
+
+def _has_sentence(error: BaseException) -> bool:
+    return (isinstance(error, InputError) or _is_out_of_memory(error) or _is_full_disk(error)
+            or (isinstance(error, KeyError) and 'registry' in str(error)))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     return type(error).__name__ == 'OutOfMemoryError'  # torch's, which need not be imported for it
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def error_sentence(error: BaseException) -> str:
@@ -55,11 +106,137 @@ def error_sentence(error: BaseException) -> str:
         return f'{reason} Take a smaller batch (--cfg-options train_dataloader.batch_size=N) or --amp.'
     if isinstance(error, KeyError):
         return str(error.args[0]).split(' Please check whether')[0]  # mmengine's on names that are not registered
+    if _is_full_disk(error) and not isinstance(error, InputError):
+        return f'{error.filename or "A file of this run"} cannot be written: {error.strerror}.'
     text = str(error)
     if 'Original Traceback' in text:
         lines = [line for line in text.splitlines() if line.strip()]
         text = re.sub(r'^[\w.]+(Error|Exception): ', '', lines[-1])
-    return ' '.join(text.split())
+    return printable(' '.join(text.split()))
+
+
+def keep_failures_in(log_file: Optional[os.PathLike]) -> None:
+    """From now on a failure of this process is also written to the end of a log file, with the rank of the process."""
+    global _log_file
+    _log_file = log_file
+
+
+_log_file: Optional[os.PathLike] = None
+
+
+def _write_to_log(failure: Failure) -> None:
+    if _log_file is None:
+        return
+    rank = os.environ.get('RANK')
+    head = time.strftime('%Y/%m/%d %H:%M:%S - mmvis - ERROR - ') + ('' if rank is None else f'rank {rank}: ')
+    try:
+        with open(_log_file, 'a', encoding='utf-8', errors='backslashreplace') as file:
+            file.write(f'{head}{failure.text}\n')
+    except OSError:  # the disk may be what failed
+        pass
+
+
+def _print(failure: Failure) -> None:
+    rank = os.environ.get('RANK')
+    sys.stdout.flush()
+    print(failure.text if rank is None or failure.is_sentence else f'rank {rank}: {failure.text}', file=sys.stderr,
+          flush=True)
+
+
+# -- signals
+
+@contextmanager
+def _signals_stop() -> Iterator[None]:
+    """Within the block SIGTERM and SIGUSR1 raise ``Stopped``, as Ctrl-C does."""
+    stopped = False
+
+    def stop(number: int, frame) -> None:
+        nonlocal stopped
+        is_first, stopped = not stopped, True
+        if is_first or number == signal.SIGINT:  # the second of two signals must not break the tidying up
+            raise Stopped(number)
+
+    previous = {}
+    for name in ('SIGINT', 'SIGTERM', 'SIGUSR1'):
+        number = getattr(signal, name, None)  # Windows has no SIGUSR1
+        try:
+            if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                previous[number] = signal.signal(number, stop)
+        except ValueError:  # not in the main thread
+            break
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+# -- the screen
+
+def printable(text: str) -> str:
+    """The text with its control characters written out: a name of a file or video must not move the cursor."""
+    return _CONTROL_CHARACTERS.sub(lambda match: f'\\x{ord(match.group()):02x}', text)
+
+
+class _Pipe(io.FileIO):
+    """A stream of the system that takes everything: what it cannot write is dropped, and the first reason kept."""
+    failure: Optional[OSError] = None
+
+    def write(self, data) -> int:
+        if self.failure is None:
+            try:
+                return super().write(data)
+            except OSError as error:
+                self.failure = error
+        return len(data)
+
+
+class _Screen(io.TextIOWrapper):
+    """A text stream for a terminal of any encoding: what it does not have is written out, control characters too."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self.pipe = _Pipe(stream.fileno(), 'wb', closefd=False)
+        super().__init__(io.BufferedWriter(self.pipe), stream.encoding, 'backslashreplace',
+                         line_buffering=stream.line_buffering, write_through=stream.write_through)
+
+    def write(self, text: str) -> int:
+        super().write(printable(text))
+        return len(text)
+
+
+def _guard_streams() -> List[_Screen]:
+    """Make the standard streams fit for names in any language, and for a reader that has gone."""
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        if stream is not None and stream is getattr(sys, f'__{name}__'):  # not one that a test or a notebook has set
+            stream.flush()
+            setattr(sys, name, _Screen(stream))
+    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, _Screen)]
+
+
+def _check_streams(streams: List[_Screen]) -> None:
+    """Leave with an exit code when something that was printed did not arrive; all files are written by now."""
+    for stream in streams:
+        stream.flush()
+        if isinstance(stream.pipe.failure, BrokenPipeError):
+            sys.exit(EXIT_CLOSED_PIPE)
+        if stream.pipe.failure is not None:
+            _print(Failure(True, f'error: What was printed could not be written: {stream.pipe.failure.strerror}.'))
+            sys.exit(1)
+
+
+# -- beginning and end of a process
+
+def interrupt_in_one_line() -> None:
+    """From now on Ctrl-C costs a tool one line, while its libraries are imported and ``run_tool`` has not begun."""
+    def hook(kind, error, trace) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            return sys.__excepthook__(kind, error, trace)
+        print('Interrupted.', file=sys.stderr, flush=True)
+        os._exit(128 + signal.SIGINT)
+
+    if Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parents[1] / 'tools':
+        sys.excepthook = hook
 
 
 def end_process() -> None:

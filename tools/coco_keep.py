@@ -11,7 +11,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 from mmvis.cli import ToolParser  # noqa: E402
 from mmvis.datasets import find_tree  # noqa: E402
 from mmvis.datasets.coco_categories import find_category_map  # noqa: E402
-from mmvis.errors import InputError  # noqa: E402
+from mmvis.errors import InputError, of_user_path  # noqa: E402
 from mmvis.evaluation.output import write_text  # noqa: E402
 
 
@@ -31,8 +31,10 @@ def keep_command(target: str, default_out: str) -> None:
     parser.add_argument('--out', default=default_out, metavar='FILE', help='file to write')
     args = parser.parse_args()
     source = Path(args.annotations or find_tree('coco', 'train', 'data').ann_file)
+    with of_user_path(source, 'cannot be read'):
+        text = source.read_bytes()
     try:
-        content = json.loads(source.read_text(encoding='utf-8'))
+        content = json.loads(text)
         kept = keep_categories(content, find_category_map(target, 'official')[1])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f'{source} is not a COCO annotation file ({error!r}).') from error

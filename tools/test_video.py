@@ -31,6 +31,7 @@ from mmvis.apis import account_from_environment, benchmark_of, find_target, pack
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
+from mmvis.engine.launch import environment_number  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules, official_pickle  # noqa: E402
 from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
@@ -100,9 +101,9 @@ def main() -> None:
         return evaluate_existing(cfg, args)
     if not os.path.isfile(args.checkpoint):
         raise InputMissingError(f'Checkpoint {args.checkpoint} does not exist.')
-    if args.launcher == 'none' and (args.gpus != 1 or int(os.environ.get('NNODES', 1)) > 1):
+    if args.launcher == 'none' and (args.gpus != 1 or environment_number('NNODES', 1, minimum=1) > 1):
         args.launcher = 'pytorch'
-        os.environ.setdefault('OMP_NUM_THREADS', '1')  # see set_threads
+        os.environ['OMP_NUM_THREADS'] = os.environ.get('OMP_NUM_THREADS') or '1'  # see set_threads
         spawn(test_process, args.gpus, args)
     else:
         test(cfg, args)
@@ -193,7 +194,7 @@ def set_threads() -> None:
     Sums that are split over another number of threads differ in their last bits, and the results with them.
     """
     if not torch.cuda.is_available():
-        torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1').split(',')[0]))
+        torch.set_num_threads(environment_number('OMP_NUM_THREADS', 1, minimum=1))
 
 
 def describe_run(cfg: Config, args: argparse.Namespace, dataset) -> Dict[str, Any]:

@@ -19,6 +19,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 from mmengine.config import Config  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
+from mmvis.engine.launch import environment_number  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 
 
@@ -50,7 +51,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
-    if args.launcher == 'none' and (args.gpus != 1 or int(os.environ.get('NNODES', 1)) > 1):
+    if args.launcher == 'none' and (args.gpus != 1 or environment_number('NNODES', 1, minimum=1) > 1):
         args.launcher = 'pytorch'
         spawn(train_process, args.gpus, args)
     else:

@@ -23,6 +23,7 @@ from mmvis.apis import (BENCHMARKS, PLATFORMS, Account, UploadError, account_fro
 from mmvis.apis.submit import PASSWORD_VARIABLE, USER_VARIABLE, say  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
+from mmvis.structures.output_file import write_output  # noqa: E402
 from mmvis.evaluation.submission import check_submission  # noqa: E402
 
 
@@ -94,10 +95,8 @@ def main() -> None:
                           ) from None
     tell_scores(scores)
     if args.json:
-        fresh = Path(f'{args.json}.tmp')
         kept = dict(competition=competition.page, submission=submission, scores=scores)
-        fresh.write_text(json.dumps(kept, indent=1) + '\n')
-        fresh.replace(args.json)
+        write_output(args.json, json.dumps(kept, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -10,10 +10,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional, Union
 
+from mmvis.errors import InputError
+
 _LOOPBACK = ('localhost', '127.0.0.1', '::1')
 
 
-class UploadError(ValueError):
+class UploadError(InputError):
     """A sentence for the user. It never holds a password, a token, or the query of an address."""
 
 

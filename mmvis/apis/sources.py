@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmvis.datasets.images import read_image
-from mmvis.errors import InputError, InputFileError, InputMissingError
+from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # FFmpeg and OpenCV each print their own account of a failure, and ours is one sentence. FFmpeg reads this once.
@@ -80,7 +80,9 @@ def natural_order(names: Sequence[str]) -> List[str]:
 
 
 def _pictures_of(folder: str) -> List[str]:
-    names = [name for name in os.listdir(folder) if name.lower().endswith(PICTURES) and not name.startswith('.')]
+    with of_user_path(folder, 'cannot be listed'):
+        names = os.listdir(folder)
+    names = [name for name in names if name.lower().endswith(PICTURES) and not name.startswith('.')]
     if not names:
         inner = next((path for path in sorted(Path(folder).glob('*/')) if path.is_dir()), None)
         hint = f'; perhaps {inner} is meant' if inner else ''

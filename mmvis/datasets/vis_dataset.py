@@ -6,7 +6,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from mmvis.errors import InputError, InputMissingError
+from mmvis.errors import InputError, InputMissingError, of_user_path
 from mmvis.registry import DATASETS, TRANSFORMS
 
 from .annotations import AnnotationIndex, VideoRecord, load_annotations
@@ -198,7 +198,8 @@ class VISDataset(Dataset):
         """Every video must have its folder; one listing, since thousands of look-ups are slow on a network disk."""
         if not os.path.isdir(self.img_prefix):
             raise InputMissingError(f'{self.ann_file}: the image folder {self.img_prefix} is not there.')
-        present = set(os.listdir(self.img_prefix))
+        with of_user_path(self.img_prefix, 'cannot be listed'):
+            present = set(os.listdir(self.img_prefix))
         for video in self.videos:
             folder = video.file_names[0].split('/')[0]
             if folder not in present:

@@ -71,7 +71,7 @@ def _slurm_variables(environ: Mapping[str, str]) -> Dict[str, str]:
     # 'gpu-[03-05,7],big1' -> 'gpu-03': the first host, without asking scontrol
     first_host = re.sub(r'\[([^\],-]+)[^\]]*\]', r'\1', environ['SLURM_NODELIST']).split(',')[0]
     # two jobs on one machine must not meet at one port
-    port = DEFAULT_PORT + int(environ.get('SLURM_JOB_ID', 0)) % 1000
+    port = DEFAULT_PORT + int(environ.get('SLURM_JOB_ID') or 0) % 1000
     return {
         'RANK': environ['SLURM_PROCID'],
         'WORLD_SIZE': environ['SLURM_NTASKS'],
@@ -94,6 +94,21 @@ def _mpi_variables(environ: Mapping[str, str]) -> Dict[str, str]:
     }
 
 
+def environment_number(name: str, default: int, minimum: int = 0) -> int:
+    """A number that the environment sets; empty is unset, of a list (``OMP_NUM_THREADS=4,2``) the first counts.
+
+    Raises:
+        InputError: it is no whole number, or less than ``minimum``.
+    """
+    text = os.environ.get(name, '').strip()
+    if not text:
+        return default
+    first = text.split(',')[0].strip()
+    if not first.isascii() or not first.isdigit() or int(first) < minimum:
+        raise InputError(f'The environment variable {name} is {text!r}: a whole number from {minimum} on is needed.')
+    return int(first)
+
+
 def spawn(function: Callable, num_processes: int, *args) -> None:
     """Run ``function(*args)`` in N new processes on this machine and wait; leave with their exit code if one fails.
 
@@ -106,10 +121,10 @@ def spawn(function: Callable, num_processes: int, *args) -> None:
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if num_processes < 1 or 0 < num_gpus < num_processes:
         raise InputError(f'{num_processes} processes cannot be started: this machine has {num_gpus} GPUs.')
-    num_nodes, node_rank = int(os.environ.get('NNODES', 1)), int(os.environ.get('NODE_RANK', 0))
+    num_nodes, node_rank = environment_number('NNODES', 1, minimum=1), environment_number('NODE_RANK', 0)
     if not 0 <= node_rank < num_nodes:
         raise InputError(f'NODE_RANK is {node_rank}, but NNODES says there are {num_nodes} machines (the first is 0).')
-    if num_nodes > 1 and 'MASTER_ADDR' not in os.environ:
+    if num_nodes > 1 and not os.environ.get('MASTER_ADDR'):
         raise InputError(f'NNODES is {num_nodes}, but MASTER_ADDR, the address of the first machine, is not set.')
     if num_nodes > 1:
         address, port = os.environ['MASTER_ADDR'], os.environ.get('MASTER_PORT', DEFAULT_PORT)

@@ -1,6 +1,9 @@
 """The runner: mmengine's, with what a resumed training and a training on CPUs lack there."""
 import importlib.util
+import logging
 import os
+import shlex
+import sys
 import time
 import warnings
 from typing import Any, Dict, Optional
@@ -10,13 +13,16 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import (all_gather_object, broadcast_object_list, get_rank, is_distributed, is_main_process,
                            sync_random_seed)
+from mmengine.logging import MMLogger
+from mmengine.logging.logger import MMFormatter
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner, set_random_seed
 from torch import nn
 
+from mmvis.cli import keep_failures_in
 from mmvis.converters import load_checkpoint
-from mmvis.errors import InputError
+from mmvis.errors import InputError, of_user_path
 from mmvis.registry import MODEL_WRAPPERS, RUNNERS
 from mmvis.version import __version__
 
@@ -25,6 +31,9 @@ from .launch import init_dist
 from .rng import get_rng_state
 
 LOGGERS = {'local': 'LocalVisBackend', 'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}
+
+# how the messages of mmengine begin that are a hundred lines long
+_FOR_THE_FILE = ('System environment:', 'Config:', 'Hooks will be executed')
 
 
 def build_runner(cfg: Config) -> 'VISRunner':
@@ -35,6 +44,8 @@ def build_runner(cfg: Config) -> 'VISRunner':
     Raises:
         ValueError: an unknown logger, or one whose package is not installed.
     """
+    with of_user_path(cfg.work_dir, 'cannot be made'):
+        os.makedirs(cfg.work_dir, exist_ok=True)
     loggers = cfg.get('loggers', ['local'])
     loggers = [loggers] if isinstance(loggers, str) else list(loggers)
     for name in loggers:
@@ -60,7 +71,19 @@ class VISRunner(Runner):
     * Distributed training works on CPUs.
     """
 
-    # -- environment
+    # -- environment and log
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """mmengine's logger. Config and environment go to its file only: they would push all else off the screen."""
+        logger = super().build_logger(*args, **kwargs)
+        log_file = os.path.join(self.log_dir, f'{self.timestamp}.log')
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.setFormatter(MMFormatter(color=False, datefmt='%m/%d %H:%M:%S'))
+                handler.addFilter(lambda record: not record.getMessage().lstrip('\n-').startswith(_FOR_THE_FILE))
+        logger.info(f'{shlex.join(sys.argv)}\nThe config as a whole and the environment: {log_file}')
+        keep_failures_in(log_file)
+        return logger
 
     def setup_env(self, env_cfg: Dict[str, Any]) -> None:
         if self.distributed and not is_distributed():

@@ -12,7 +12,7 @@ from typing import IO, Any, Dict, Iterable, Iterator, List, Sequence, Tuple, Uni
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmvis.errors import InputError
+from mmvis.errors import InputError, of_user_path
 
 from .journal import Piece
 
@@ -63,7 +63,7 @@ class _ArraysOnly(pickle.Unpickler):
 def read(path: Union[str, os.PathLike]) -> List[Tuple[dict, Any]]:
     """Read such a pickle, ours or that of the original tools, without running what it may contain."""
     try:
-        with open(path, 'rb') as file:
+        with of_user_path(path, 'cannot be read'), open(path, 'rb') as file:
             frames = _ArraysOnly(file, encoding='latin1').load()
     except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
         raise InputError(f'{path} is not a results pickle of the test tools ({error}).') from error

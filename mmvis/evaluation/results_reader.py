@@ -4,7 +4,7 @@ import json
 import os
 from typing import IO, Any, Iterator, Optional, Union
 
-from mmvis.errors import InputError, InputMissingError
+from mmvis.errors import InputError, InputMissingError, of_user_path
 
 #: A token cut at the end of the buffer fails within this many characters of it ('-Infinity', 'false').
 _LONGEST_TOKEN = 16
@@ -27,7 +27,7 @@ def iterate_results(path: Union[str, os.PathLike], decoder: Optional[json.JSONDe
     """
     if not os.path.isfile(path):
         raise InputMissingError(f'{path}: there is no such file.')
-    with open(path, 'rb') as file:
+    with of_user_path(path, 'cannot be read'), open(path, 'rb') as file:
         yield from _Scanner(str(path), file, decoder or json.JSONDecoder(), chunk_bytes).items()
 
 

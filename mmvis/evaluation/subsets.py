@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Collection, Dict, List, Optional, Protocol, Union
 
-from mmvis.errors import InputError
+from mmvis.errors import InputError, of_user_path
 
 from .ground_truth import GroundTruth
 from .vis_eval import Evaluation, show
@@ -67,7 +67,9 @@ def find_long(truth: GroundTruth,
     """
     if file is None:
         return [video.video_id for video in truth.videos.values() if video.num_frames > frames]
-    text = Path(file).read_text(encoding='utf-8')
+    with of_user_path(file, 'cannot be read'):
+        content = Path(file).read_bytes()
+    text = content.decode('utf-8-sig', errors='replace')
     try:
         listed = json.loads(text)
     except ValueError:

@@ -86,7 +86,9 @@ def test_amp_scaled_rate_determinism_and_tensorboard(train, config, tmp_path):
     assert code == 0
     assert 'Learning rate scaled by 2: 4 samples a step (4 x 1 processes x 1 accumulated) instead of 2.' in out
     assert 'lr: 2.0000e-02' in out  # a tenth of 0.2 at the start of the warm-up
-    assert 'MixedPrecisionOptimWrapper' in out
+    [log] = (tmp_path / 'w').glob('*/*.log')  # the config as a whole stands there, not on the screen
+    assert 'MixedPrecisionOptimWrapper' in log.read_text() and 'MixedPrecisionOptimWrapper' not in out
+    assert '--auto-scale-lr' in out.splitlines()[0]
     assert list((tmp_path / 'w').glob('*/vis_data/events.out.tfevents.*'))
 
 
