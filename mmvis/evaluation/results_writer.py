@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.dist import barrier, broadcast_object_list, get_rank
 from mmengine.logging import print_log
 
-from mmvis.errors import InputError, InputFileError
+from mmvis.errors import InputError, InputFileError, of_user_path
 from mmvis.structures import (RLE, FrameInstances, TrackScore, VideoInfo, VideoResult, VideoTrack, encode_mask,
                               with_empty_masks)
 
@@ -57,7 +57,8 @@ class ResultsWriter:
         if get_rank() == 0:
             # Rank 0 alone looks, so that all processes agree; its failure must reach the others, who wait.
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with of_user_path(self.path, 'cannot be written'):
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
                 shared[0] = self._take_up()
             except (OSError, ValueError) as error:
                 shared[0] = error
