@@ -53,6 +53,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--thresh', type=float, default=0.3, metavar='F',
                         help='instances with a lower score are not drawn; the results file has all (%(default)g)')
     parser.add_argument('--max-frames', '--max_frames', type=int, metavar='N', help='end after so many frames')
+    parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',
+                        help='go on with damaged pictures, as far as they can be decoded, and count them at the end; '
+                             'by default the first one ends the run')
     parser.add_argument('--fps', type=float, metavar='F', help='of the overlay video (that of the source, else 10)')
     parser.add_argument('--device', help="'cpu', 'cuda:1', ... (the GPU if there is one)")
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
@@ -180,7 +183,9 @@ class Progress:
 def main() -> None:
     args = parse_args()
     config, checkpoint = choose_model(args)
-    source = open_source(args.source)  # before the model: a wrong name is told at once
+    damaged: List[str] = []
+    source = open_source(args.source, (lambda path, complaint: damaged.append(f'{path} {complaint}'))
+                         if args.use_damaged_frames else None)  # before the model: a wrong name is told at once
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
                              endless=source.live)
     lag = f', {predictor.lag} frames behind' if predictor.lag else ''
@@ -199,6 +204,8 @@ def main() -> None:
         fault = track(source, predictor, writer, view, stop, args.max_frames)
     writer.join()
     print(', '.join(files), flush=True)
+    if damaged:
+        print(f'Damaged frames that were used: {len(damaged)} ({"; ".join(damaged[:8])}).', flush=True)
     if fault is not None:
         raise fault
 

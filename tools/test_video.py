@@ -71,6 +71,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--analysis', metavar='DIR',
                         help='save what the slots of InstanceFormer look at as DIR/<video id>.npz, for tools/analysis')
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',
+                        help='go on with damaged frames, as far as they can be decoded, and count them at the end; by '
+                             'default the first one ends the run')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config: test_dataloader.dataset.split=train')
     parser.add_argument('--work-dir', '--work_dir', metavar='DIR',
@@ -124,6 +127,8 @@ def read_config(args: argparse.Namespace) -> Config:
     for key in list(cfg):
         if key.startswith(('train_', 'val_')) or key in ('optim_wrapper', 'param_scheduler'):
             cfg.pop(key)
+    if args.use_damaged_frames:
+        cfg.test_dataloader.dataset.damaged_frames = 'use'
     metrics = cfg.get('test_evaluator') or []
     metrics = [metrics] if isinstance(metrics, dict) else metrics
     cfg.metric = next((metric for metric in metrics if metric.get('type') == 'VISMetric'), {})
@@ -199,9 +204,11 @@ def set_threads() -> None:
 
 def describe_run(cfg: Config, args: argparse.Namespace, dataset) -> Dict[str, Any]:
     """What decides the results: what a killed run has left is used only if all of it is the same."""
+    # a run that stopped at a damaged frame may go on with it: whole frames give the same results either way
+    data = {key: value for key, value in cfg.test_dataloader.dataset.items() if key != 'damaged_frames'}
     return dict(annotations=_file_state(dataset.ann_file), checkpoint=_file_state(args.checkpoint),
                 videos=len(dataset.videos), classes=list(dataset.metainfo['category_ids']), precision=args.precision,
-                model=_digest(cfg.model), test_dataloader=_digest(cfg.test_dataloader.dataset), mmvis=mmvis.__version__)
+                model=_digest(cfg.model), test_dataloader=_digest(data), mmvis=mmvis.__version__)
 
 
 def _file_state(path: str) -> List[Any]:

@@ -3,6 +3,7 @@ import glob
 import logging
 import os
 import re
+import stat
 import threading
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Union
@@ -11,13 +12,14 @@ import cv2
 import numpy as np
 from mmengine.logging import print_log
 
-from mmvis.datasets.images import read_image
+from mmvis.datasets.images import OnDamage, read_image
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # FFmpeg and OpenCV each print their own account of a failure, and ours is one sentence. FFmpeg reads this once.
 os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 _TIMEOUT_MS = 10_000  # of a stream that does not answer
+_VIDEO_DEVICES = 81  # major number of cameras (/dev/video0) on Linux
 _LONGEST_GAP = 1000  # reads in a row that may fail in the middle of a file
 
 Source = Union[str, os.PathLike, int]
@@ -43,12 +45,13 @@ class FrameSource:
         raise NotImplementedError
 
 
-def open_source(source: Source) -> FrameSource:
+def open_source(source: Source, on_damage: Optional[OnDamage] = None) -> FrameSource:
     """Find out what a source is, and open it.
 
     Args:
         source: a video file; a folder of pictures or a glob of them, taken in natural order (frame10 after frame9); one
             picture; the number of a camera (int or digits) or its device file; an address (rtsp://, http://, ...).
+        on_damage: of pictures, see ``read_image``.
 
     Raises:
         FileNotFoundError: there is no such thing. ValueError: it holds no frames that can be read. OSError: a camera or
@@ -60,17 +63,27 @@ def open_source(source: Source) -> FrameSource:
     if '://' in name:
         return _Video(name, name)
     if os.path.isdir(name):
-        return _Pictures(name, _pictures_of(name))
+        return _Pictures(name, _pictures_of(name), on_damage)
     if os.path.splitext(name)[1].lower() in PICTURES and os.path.isfile(name):
-        return _Pictures(name, [name])
+        return _Pictures(name, [name], on_damage)
     if os.path.exists(name):
+        _check_kind(name)
         return _Video(name, name)
     if name.isdigit():
         return _Video(int(name), f'camera {name}')
     if glob.has_magic(name):
-        return _Pictures(name, _expand(name))
+        return _Pictures(name, _expand(name), on_damage)
     raise InputMissingError(f'There is no file or folder {name}. A camera is given by its number, a stream by its '
                             f'address (rtsp://...), pictures by a folder or a glob.')
+
+
+def _check_kind(name: str) -> None:
+    """A pipe would be waited for without end, and a device read without end: of devices only cameras are sources."""
+    status = os.stat(name)
+    camera = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _VIDEO_DEVICES
+    if not stat.S_ISREG(status.st_mode) and not camera:
+        raise InputError(f'{name} is a pipe or a device, but no camera: a file, a folder of pictures, a camera or an '
+                         'address is needed.')
 
 
 def natural_order(names: Sequence[str]) -> List[str]:
@@ -91,7 +104,7 @@ def _pictures_of(folder: str) -> List[str]:
 
 
 def _expand(pattern: str) -> List[str]:
-    names = [name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
+    names = [name for name in glob.glob(pattern, recursive=True) if not os.path.isdir(name)]
     if not names:
         raise InputMissingError(f'No file is named like {pattern}.')
     other = next((name for name in names if not name.lower().endswith(PICTURES)), None)
@@ -104,13 +117,14 @@ def _expand(pattern: str) -> List[str]:
 class _Pictures(FrameSource):
     """Picture files, in the order given. One that is missing, cut short or damaged raises where it stands."""
 
-    def __init__(self, name: str, files: List[str]) -> None:
+    def __init__(self, name: str, files: List[str], on_damage: Optional[OnDamage] = None) -> None:
         super().__init__(name)
         self.files = files
+        self.on_damage = on_damage
         self.num_frames = len(files)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return map(read_image, self.files)
+        return (read_image(file, self.on_damage) for file in self.files)
 
 
 class _Video(FrameSource):

@@ -1,8 +1,10 @@
 """The one dataset class: a YouTube-VIS annotation file and its frames, as training clips or as test chunks."""
+import logging
 import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
+import torch
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
@@ -43,6 +45,8 @@ class VISDataset(Dataset):
         max_videos: keep the first so many videos.
         classes: names of the classes in label order, for a set of one's own; by default the file's table.
         redraw_empty: draw another item in place of a clip that ends without any object (after cropping).
+        damaged_frames: 'stop' at a frame that is damaged, or 'use' it as far as it can be decoded; ``used_damaged``
+            tells which were.
 
     Raises:
         FileNotFoundError, ValueError: one sentence naming file, video and field.
@@ -57,9 +61,11 @@ class VISDataset(Dataset):
                  img_prefix: Optional[str] = None, pipeline: Sequence = (), clip: Union[Dict, Any, None] = None,
                  box_mode: str = 'half_open', test_mode: bool = False, chunk_size: int = 1,
                  max_videos: Optional[int] = None, classes: Optional[Sequence[str]] = None,
-                 redraw_empty: bool = False) -> None:
+                 redraw_empty: bool = False, damaged_frames: str = 'stop') -> None:
         if box_mode not in ('inclusive', 'half_open'):
             raise InputError(f"box_mode is 'inclusive' or 'half_open', not {box_mode!r}.")
+        if damaged_frames not in ('stop', 'use'):
+            raise InputError(f"damaged_frames is 'stop' or 'use', not {damaged_frames!r}.")
         if chunk_size < 1:
             raise InputError(f'chunk_size is a number of frames, not {chunk_size!r}.')
         self.inclusive = box_mode == 'inclusive'
@@ -73,6 +79,11 @@ class VISDataset(Dataset):
         self.videos = _Videos(self.index, num_videos)
         self.video_ids: List[Union[int, str]] = self.index.meta['video_ids'][:num_videos]
         self.video_lengths: np.ndarray = np.diff(self.index.frame_ptr[:num_videos + 1])
+        #: uint8 [frames of all videos]: 1 for those that are damaged and were used, here or in a worker process, with
+        #: which it is shared; None with ``damaged_frames='stop'``.
+        self.used_damaged: Optional[torch.Tensor] = None
+        if damaged_frames == 'use':
+            self.used_damaged = torch.zeros(int(self.index.frame_ptr[num_videos]), dtype=torch.uint8).share_memory_()
         self._check_folders()
         self.pipeline = ClipCompose(pipeline)
         self.clip = TRANSFORMS.build(clip) if isinstance(clip, dict) else clip
@@ -97,10 +108,25 @@ class VISDataset(Dataset):
             FileNotFoundError, ValueError: the frame is missing, cut short, damaged or of another size.
         """
         video = self.videos[video_index]
+
+        def use(path: str, complaint: str) -> None:
+            flag = self.index.frame_ptr[video_index] + frame_idx
+            if not self.used_damaged[flag]:
+                self.used_damaged[flag] = 1
+                print_log(f'{self.ann_file}: video {video.video_id}: frame {path} {complaint}; it is used.',
+                          logger='current', level=logging.WARNING)
+
         try:
-            return read_frame(self.img_prefix, video.file_names[frame_idx], video.height, video.width)
-        except (FileNotFoundError, ValueError) as error:
+            return read_frame(self.img_prefix, video.file_names[frame_idx], video.height, video.width,
+                              None if self.used_damaged is None else use)
+        except InputError as error:
             raise type(error)(f'{self.ann_file}: video {video.video_id}: {error}') from None
+
+    def frame_path(self, frame: int) -> str:
+        """The file of a frame, by its number in the frames of all videos."""
+        video_index = int(np.searchsorted(self.index.frame_ptr, frame, side='right')) - 1
+        names = self.videos[video_index].file_names
+        return os.path.join(self.img_prefix, names[frame - int(self.index.frame_ptr[video_index])])
 
     def load_frame(self, video_index: int, frame_idx: int) -> ClipFrame:
         """One frame with the objects present in it."""

@@ -3,12 +3,12 @@ from mmvis.cli import ToolParser, run_tool
 
 from .amp import MixedPrecisionOptimWrapper
 from .config import CfgOptions, find_config, load_config
-from .hooks import FiniteLossHook, SafeCheckpointHook
+from .hooks import DamagedFramesHook, FiniteLossHook, SafeCheckpointHook
 from .launch import LAUNCHERS, init_dist, spawn
 from .loops import VideoTestLoop, VideoValLoop
 from .runner import VISRunner, build_runner
 from .train_loop import EpochTrainLoop, IterTrainLoop
 
-__all__ = ['CfgOptions', 'EpochTrainLoop', 'FiniteLossHook', 'IterTrainLoop', 'LAUNCHERS', 'MixedPrecisionOptimWrapper',
-           'SafeCheckpointHook', 'ToolParser', 'VISRunner', 'VideoTestLoop', 'VideoValLoop', 'build_runner',
-           'find_config', 'init_dist', 'load_config', 'run_tool', 'spawn']
+__all__ = ['CfgOptions', 'DamagedFramesHook', 'EpochTrainLoop', 'FiniteLossHook', 'IterTrainLoop', 'LAUNCHERS',
+           'MixedPrecisionOptimWrapper', 'SafeCheckpointHook', 'ToolParser', 'VISRunner', 'VideoTestLoop',
+           'VideoValLoop', 'build_runner', 'find_config', 'init_dist', 'load_config', 'run_tool', 'spawn']

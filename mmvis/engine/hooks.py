@@ -5,15 +5,18 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from mmengine.dist import is_main_process
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
+from mmvis.datasets import JointDataset
 from mmvis.errors import InputError
 from mmvis.registry import HOOKS
 
 from .checkpoint import write_last_checkpoint
+
+_MAX_NAMES = 8
 
 
 @HOOKS.register_module()
@@ -92,3 +95,30 @@ class FiniteLossHook(Hook):
             raise InputError(f'Training stopped at iteration {runner.iter + 1}: {", ".join(bad)}. The learning rate '
                              'may be too high, the warm-up too short or the annotations wrong; the checkpoints written '
                              'so far are not affected.')
+
+
+@HOOKS.register_module()
+class DamagedFramesHook(Hook):
+    """Counts, at the end of a training or a test, the damaged frames that ``damaged_frames='use'`` has let pass."""
+    priority = 'LOW'
+
+    def after_train(self, runner: Runner) -> None:
+        self._count(runner, runner.train_loop.dataloader.dataset)
+
+    def after_val(self, runner: Runner) -> None:
+        self._count(runner, runner.val_loop.dataloader.dataset)
+
+    def after_test(self, runner: Runner) -> None:
+        self._count(runner, runner.test_loop.dataloader.dataset)
+
+    def _count(self, runner: Runner, dataset: Any) -> None:
+        for part in dataset.datasets if isinstance(dataset, JointDataset) else [dataset]:
+            if getattr(part, 'used_damaged', None) is None:
+                continue
+            flags = part.used_damaged.clone()
+            all_reduce(flags, 'max')  # each process has seen frames of its own
+            damaged = flags.nonzero().flatten().tolist()
+            if damaged:
+                names = ', '.join(part.frame_path(frame) for frame in damaged[:_MAX_NAMES])
+                more = f' and {len(damaged) - _MAX_NAMES} more' if len(damaged) > _MAX_NAMES else ''
+                runner.logger.warning(f'{part.ann_file}: damaged frames that were used: {len(damaged)} ({names}{more}).')

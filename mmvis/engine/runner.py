@@ -138,6 +138,9 @@ class VISRunner(Runner):
         self.logger.info(f'Learning rate scaled by {real / base:g}: {real} samples a step ({batch_size} x '
                          f'{self.world_size} processes x {counts} accumulated) instead of {base}.')
 
+    def register_default_hooks(self, hooks: Optional[Dict[str, Any]] = None) -> None:
+        super().register_default_hooks({'damaged_frames': dict(type='DamagedFramesHook'), **(hooks or {})})
+
     # -- training
 
     def train(self) -> nn.Module:

@@ -15,6 +15,7 @@ from mmvis.datasets import (ClipBatchSampler, ClipSampler, SampleKey, VISDataset
                             annotations, clip_collate)
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.clip import ClipFrame
+from mmvis.errors import InputError
 from mmvis.registry import DATASETS
 from mmvis.structures import FrameSample
 
@@ -301,3 +302,20 @@ def test_a_base_config_gives_a_data_loader_to_the_runner(tmp_path):
     assert [[type(sample) for sample in clip] for clip in batch['data_samples']] == [[FrameSample] * 2] * 2
     assert [(b['video'][0].video_id, b['frame_idx'], b['is_last']) for b in batches] == [
         (10, [0], [False]), (10, [4], [True]), (20, [0], [False]), (20, [4], [True])]
+
+
+@pytest.mark.parametrize('start', ['fork', 'spawn'])
+def test_damaged_frames_that_workers_use_are_known_here(tmp_path, start):
+    make_tiny_dataset(tmp_path, split='valid')
+    frame = tmp_path / 'valid' / 'JPEGImages' / 'video_1' / '00003.jpg'
+    frame.write_bytes(frame.read_bytes()[:-20] + b'\xff\xd9')
+    stop = VISDataset('valid', str(tmp_path), test_mode=True)
+    assert stop.used_damaged is None
+    with pytest.raises(InputError, match='video 20: frame .*video_1/00003.jpg is damaged'):
+        stop[9]
+    use = VISDataset('valid', str(tmp_path), test_mode=True, damaged_frames='use')
+    items = list(DataLoader(use, num_workers=1, batch_size=None, multiprocessing_context=start))
+    assert len(items) == 12 and use.used_damaged.nonzero().flatten().tolist() == [9]
+    assert use.frame_path(9) == str(frame)
+    with pytest.raises(InputError, match="damaged_frames is 'stop' or 'use', not 'go on'"):
+        VISDataset('valid', str(tmp_path), test_mode=True, damaged_frames='go on')

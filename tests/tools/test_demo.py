@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mmvis.cli import run_tool
+from mmvis.errors import InputError
 from mmvis.structures import decode_rle
 from mmvis.visualization import VideoFile
 
@@ -121,7 +122,7 @@ def test_ctrl_c_ends_the_run_with_whole_files(tool, monkeypatch, capsys):
         def __iter__(self):
             return stream()
 
-    monkeypatch.setattr(tool.module, 'open_source', lambda source: Endless())
+    monkeypatch.setattr(tool.module, 'open_source', lambda *args: Endless())
     tool('endless', '--cfg-options', 'model.lag=2')
     check_files(num_frames=5)
     assert '5 frames, 3 tracks, stopped' in capsys.readouterr().out
@@ -189,3 +190,19 @@ def test_q_in_the_window_ends_the_run(tool, folder, monkeypatch):
     assert shown == [(*SIZE, 3)] * 3
     check_files(overlay=None, num_frames=3)
     assert not Path('output/demo/overlay.mp4').exists()
+
+
+def test_a_damaged_picture_ends_the_run_or_is_used_and_counted(tool, tmp_path, capsys):
+    (tmp_path / 'frames').mkdir()
+    for number in range(3):
+        data = cv2.imencode('.jpg', noise(number))[1].tobytes()
+        middle = len(data) // 2
+        (tmp_path / 'frames' / f'{number}.jpg').write_bytes(
+            data if number != 1 else data[:middle] + bytes(600) + data[middle + 600:])
+    with pytest.raises(InputError, match=r'frames/1\.jpg is damaged \(Corrupt JPEG data'):
+        tool('frames')
+    check_files(num_frames=1)
+    capsys.readouterr()
+    tool('frames', '--use-damaged-frames')
+    check_files(num_frames=3)
+    assert 'Damaged frames that were used: 1 (frames/1.jpg is damaged (Corrupt JPEG data' in capsys.readouterr().out

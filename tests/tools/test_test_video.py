@@ -304,3 +304,21 @@ test_dataloader['dataset'] = dict(type='COCOClipsDataset', split='train', data_r
     with pytest.raises(ValueError, match='--eval: .*instances_train2017.json describes images'):
         tool('--out', 'results.json', '--eval', 'segm', config=config)
     assert not list(tmp_path.glob('results.json*'))
+
+
+def test_a_damaged_frame_ends_the_run_which_may_go_on_with_it(data, tool, tmp_path, capsys):
+    shutil.copytree(data, tmp_path / 'set')
+    config = tmp_path / 'set' / 'toy.py'
+    config.write_text(CONFIG.format(root=str(tmp_path / 'set')))
+    frame = tmp_path / 'set' / 'valid' / 'JPEGImages' / 'video_3' / '00002.jpg'
+    content = frame.read_bytes()
+    frame.write_bytes(content[:-20] + b'\xff\xd9')
+    with pytest.raises(ValueError, match=r'video 40: frame .*video_3/00002\.jpg is damaged \(Corrupt JPEG data'):
+        tool('--out', 'r.json', config=config)
+    capsys.readouterr()
+    # a name of its own: two runs within a second would share their log
+    tool('--out', 'r.json', '--use-damaged-frames', '--cfg-options', 'experiment_name=goes_on', config=config)
+    said = ''.join(capsys.readouterr())
+    assert 'damaged frames that were used: 1 (' in said and 'video_3/00002.jpg' in said
+    assert '0 of 2 videos left' in said  # the three before it were not run again
+    assert {entry['video_id'] for entry in json.loads(Path('r.json').read_text())} == {10, 20, 30, 40, 50}
