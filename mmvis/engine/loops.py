@@ -147,9 +147,13 @@ class _VideoLoop(BaseLoop):
 
     def __init__(self, runner: Runner, dataloader: Union[DataLoader, Dict], evaluator: Union[Evaluator, Dict, List],
                  precision: str = 'fp32') -> None:
-        super().__init__(runner, dataloader)
         if precision not in PRECISIONS:
             raise InputError(f'precision is {precision!r}; it must be one of {", ".join(PRECISIONS)}.')
+        batch_size = dataloader.get('batch_size', 1) if isinstance(dataloader, dict) else dataloader.batch_size
+        if batch_size != 1:
+            raise InputError(f'{self.mode}_dataloader.batch_size is {batch_size!r}, but videos are run chunk by chunk: '
+                             'it must be 1 (dataset.chunk_size is the number of frames in a step).')
+        super().__init__(runner, dataloader)
         self.precision = precision
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = self.dataset.metainfo
@@ -233,9 +237,9 @@ class VideoTestLoop(_VideoLoop):
                 for video_id in writer.finished:
                     self.evaluator.process(data_samples=[writer.read(video_id)], data_batch=None)
             self.run_rank(self.sinks, writer)
+            writer.join()
         finally:
             writer.close()
-        writer.join()
 
 
 class _Progress:

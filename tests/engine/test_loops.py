@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from helpers.resident import needs_proc, resident_kib
 from helpers.toy_tracker import ToyTracker
 from mmvis.engine.loops import VideoTestLoop, VideoValLoop, run_videos
+from mmvis.errors import InputError
 from mmvis.evaluation.results_writer import ResultsWriter
 from mmvis.models.layers.stages import StageTimer
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, VideoResult, encode_mask
@@ -231,6 +232,14 @@ def test_precision_sets_the_autocast_type(tmp_path):
         assert model.seen == dtype
     with pytest.raises(ValueError, match="precision is 'fp64'"):
         VideoValLoop(runner, loader(), [], precision='fp64')
+
+
+@pytest.mark.parametrize('batch_size', [0, 2, '1'])
+def test_a_batch_of_several_chunks_is_refused(tmp_path, batch_size):
+    runner = make_runner(tmp_path)
+    for given in (dict(batch_size=batch_size, dataset=ToyVideos()), SimpleNamespace(batch_size=batch_size)):
+        with pytest.raises(InputError, match=f'test_dataloader.batch_size is {batch_size!r}.*it must be 1'):
+            VideoTestLoop(runner, given, [])
 
 
 def test_progress_names_speed_and_videos_left(tmp_path, monkeypatch):

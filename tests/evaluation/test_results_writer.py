@@ -6,54 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from mmvis.evaluation import official_pickle, results_writer
+from helpers.toy_results import CATEGORY_IDS, SIZE, VIDEOS, make_frame, make_writer, scores, write_all, write_video
+from mmvis.evaluation import official_pickle
 from mmvis.evaluation.results_writer import ResultsWriter
-from mmvis.structures import FrameInstances, TrackScore, VideoInfo, decode_rle, encode_mask
-
-SIZE = (12, 20)
-VIDEOS = {7: 3, 3: 4, 'camera': 2}  # id of the annotation file -> frames, in the order of the dataset
-CATEGORY_IDS = [5, 9]
-
-
-def make_frame(video_id, index):
-    """Tracks 4 and 1; track 1 has no pixel in odd frames and the first frame of a video is empty."""
-    if index == 0:
-        return FrameInstances(0)
-    masks = [np.zeros(SIZE, np.uint8) for _ in range(2)]
-    masks[0][index:index + 4, 2:9] = 1
-    masks[1][3:5, index:index + 3] = 1
-    rles = [encode_mask(mask) for mask in masks]
-    if index % 2:
-        rles[1] = None
-    return FrameInstances(index, np.array([4, 1]), np.array([1, 0]), np.float32([0.1 * index, 0.3]),
-                          np.float32([[2, index, 9.25, index + 4], [index, 3, index + 3, 5]]), rles)
-
-
-def scores(video_id):
-    # Track 4 has two verdicts; track 8 never had a mask. Not sorted: the order of the model counts.
-    return [TrackScore(4, 1, 0.1 + 0.2), TrackScore(1, 0, 1 / 3), TrackScore(4, 0, 0.25), TrackScore(8, 1, 0.5)]
-
-
-def make_writer(path, run=None, **kwargs):
-    return ResultsWriter(str(path), list(VIDEOS), CATEGORY_IDS, run or {'checkpoint': 'a.pth'}, **kwargs)
-
-
-def write_video(writer, video_id, stop=None):
-    writer.start(VideoInfo(video_id, SIZE, SIZE, 1.0, VIDEOS[video_id]))
-    for index in range(VIDEOS[video_id]):
-        if index == stop:
-            return
-        writer.add(make_frame(video_id, index))
-    writer.end(scores(video_id))
-
-
-def write_all(path, **kwargs):
-    writer = make_writer(path, **kwargs)
-    writer.open()
-    for video_id in VIDEOS:
-        write_video(writer, video_id)
-    writer.join()
-    return path.read_bytes()
+from mmvis.structures import TrackScore, VideoInfo, decode_rle
 
 
 def expected_entries():
@@ -121,32 +77,6 @@ def test_journals_of_more_processes_than_now(tmp_path):
     assert not list(tmp_path.glob('*.part.*'))
 
 
-def test_the_journal_of_another_run_is_not_mixed_in(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(results_writer, 'print_log', lambda text, **kwargs: said.append(text))
-    path = tmp_path / 'results.json'
-    writer = make_writer(path)
-    writer.open()
-    write_video(writer, 7)
-    writer.close()
-
-    writer = make_writer(path, run={'checkpoint': 'b.pth'})
-    writer.open()
-    assert writer.finished == []
-    assert len(said) == 1 and 'left by another run (differs in: checkpoint)' in said[0]
-    for video_id in VIDEOS:
-        write_video(writer, video_id)
-    writer.join()
-    assert path.read_bytes() == write_all(tmp_path / 'whole.json')
-
-
-@pytest.mark.parametrize('content', [b'', b'{"format": 1, "ru', b'\x00\x00\n', b'[1, 2]\n{"start": 7}\n'])
-def test_a_torn_or_foreign_journal_is_started_anew(tmp_path, content):
-    (tmp_path / 'results.json.part.0').write_bytes(content)
-    write_all(tmp_path / 'results.json')
-    assert json.loads((tmp_path / 'results.json').read_text()) == expected_entries()
-
-
 def test_an_earlier_file_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / 'results.json'
     path.write_text('old')
@@ -169,20 +99,6 @@ def test_read_gives_the_video_back(tmp_path):
     assert [TrackScore(t.track_id, t.label, t.score) for t in result.tracks] == scores(3)
     assert result.tracks[1].masks == {2: make_frame(3, 2).masks[1]}
     assert sorted(result.tracks[0].masks) == [1, 2, 3] and result.tracks[3].masks == {}
-
-
-def test_two_runs_into_one_file_are_refused(tmp_path, monkeypatch):
-    pytest.importorskip('fcntl')
-    monkeypatch.setattr('mmvis.evaluation.journal._PATIENCE', 0.)
-    first, second = make_writer(tmp_path / 'results.json'), make_writer(tmp_path / 'results.json')
-    first.open()
-    with pytest.raises(ValueError, match='being written by another process'):
-        second.open()
-    write_video(first, 7)
-    first.close()
-    second.open()
-    assert second.finished == [7]
-    second.close()
 
 
 def test_a_full_disk_keeps_the_journal_and_says_how_to_go_on(tmp_path):

@@ -237,25 +237,77 @@ def test_without_annotations_there_is_a_sentence_instead_of_a_table(data, tool, 
     assert (tmp_path / 'r.json').read_bytes() == expected
 
 
-def test_a_killed_run_of_another_checkpoint_is_not_taken_up(data, tool, tmp_path, monkeypatch, expected):
+@pytest.fixture
+def stop_late(monkeypatch):
+    """Call it: the run that comes is stopped in its third video."""
     from helpers.toy_tracker import ToyTracker
+    finish = ToyTracker.finish
+
+    def stop():
+        count = [0]
+
+        def fail_late(self, state):
+            count[0] += 1
+            if count[0] == 3:
+                monkeypatch.setattr(ToyTracker, 'finish', finish)
+                raise KeyboardInterrupt
+            return finish(self, state)
+
+        monkeypatch.setattr(ToyTracker, 'finish', fail_late)
+
+    return stop
+
+
+def test_a_killed_run_of_another_checkpoint_is_not_taken_up(tool, tmp_path, stop_late, expected):
     brighter = tmp_path / 'brighter.pth'
     torch.save({'state_dict': {'gain': torch.full((1,), 0.5)}}, brighter)
-
-    def fail_late(self, state, count=[0]):
-        count[0] += 1
-        if count[0] == 3:
-            raise KeyboardInterrupt
-        return finish(self, state)
-
-    finish = ToyTracker.finish
-    monkeypatch.setattr(ToyTracker, 'finish', fail_late)
+    stop_late()
     with pytest.raises(KeyboardInterrupt):
         tool('--out', 'r.json', checkpoint=brighter)
     assert (tmp_path / 'r.json.part.0').stat().st_size > 1000
-    monkeypatch.setattr(ToyTracker, 'finish', finish)
     tool('--out', 'r.json')
     assert (tmp_path / 'r.json').read_bytes() == expected
+    assert (tmp_path / 'r.json.aside.1').stat().st_size > 1000
+
+
+def test_a_killed_run_is_known_by_what_is_in_its_files(data, tool, tmp_path, stop_late, expected, capsys):
+    """Not by times and places; other frames under the same names are other frames."""
+    stop_late()
+    with pytest.raises(KeyboardInterrupt):
+        tool('--out', 'r.json')
+    stop_late()
+    with pytest.raises(KeyboardInterrupt):
+        tool('--out', 'r.json', '--precision', 'bf16')  # mistyped
+    root = tmp_path / 'moved'
+    shutil.copytree(data, root, copy_function=shutil.copyfile)  # with the times of now
+    first_of_each = list(root.rglob('00000.jpg'))
+    assert len(first_of_each) == 5
+    capsys.readouterr()
+    options = ['--cfg-options', f'test_dataloader.dataset.data_root={root}']
+    stop_late()
+    with pytest.raises(KeyboardInterrupt):
+        tool('--out', 'r.json', *options, checkpoint=root / 'toy.pth')
+    assert 'Going on with r.json: 2 of 5 videos are finished' in ''.join(capsys.readouterr())
+    for frame in first_of_each:
+        cv2.imwrite(str(frame), 255 - cv2.imread(str(frame)))
+    tool('--out', 'r.json', *options)
+    assert 'Going on' not in ''.join(capsys.readouterr())
+    tool('--out', 'all.json', *options)
+    assert (tmp_path / 'r.json').read_bytes() == (tmp_path / 'all.json').read_bytes() != expected
+    aside, = tmp_path.glob('r.json.aside.*')  # of the mistyped one
+    assert b'"precision": "bf16"' in aside.read_bytes().split(b'\n')[0]
+
+
+@pytest.mark.parametrize('name', ['valid.json', 'link.json', 'toy.pth.json'])
+def test_results_do_not_go_over_an_input(data, tool, tmp_path, name):
+    (tmp_path / 'link.json').symlink_to(data / 'valid.json')
+    shutil.copy(data / 'toy.pth', tmp_path / 'toy.pth.json')
+    before = (data / 'valid.json').read_bytes()
+    out = tmp_path / name if (tmp_path / name).exists() else data / name
+    with pytest.raises(ValueError, match='is an input of this run'):
+        tool('--out', str(out), checkpoint=tmp_path / 'toy.pth.json')
+    assert (data / 'valid.json').read_bytes() == before
+    assert not list(tmp_path.glob('*.part.*')) and not list(tmp_path.glob('*.lock'))
 
 
 @pytest.mark.parametrize('args, checkpoint, sentence', [
