@@ -48,7 +48,7 @@ from benchmark_weights import see_ten_objects  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
-from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool  # noqa: E402
+from mmvis.engine import CfgOptions, ToolParser, find_config, load_config, run_tool  # noqa: E402
 from mmvis.engine.loops import VideoRun  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
@@ -57,6 +57,7 @@ from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
 from mmvis.models.layers.stages import StageTimer, stage  # noqa: E402
 from mmvis.registry import DATASETS, MODELS  # noqa: E402
 from mmvis.structures import encode_masks  # noqa: E402
+from mmvis.structures.output_file import check_output  # noqa: E402
 
 STAGES = ('load', 'network', 'association', 'masks', 'encode')
 WARM_UP = 3
@@ -97,6 +98,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.command != 'evaluation' and args.json:
+        check_output(args.json, [str(find_config(args.config)), getattr(args, 'checkpoint', None)])
     {'inference': benchmark_inference, 'training': benchmark_training,
      'evaluation': benchmark_evaluation}[args.command](args)
 

@@ -24,6 +24,7 @@ from mmengine.registry import DefaultScope  # noqa: E402
 
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
+from mmvis.structures.output_file import check_outputs, write_output  # noqa: E402
 from parity.compare import Run  # noqa: E402
 
 #: System -> module of tools/parity with a function ``stages(golden, manifest_dir, salt)``.
@@ -72,6 +73,8 @@ def load_golden(path: Path) -> tuple:
 
 def check(system: str, path: Path, manifest_dir: Optional[Path], dump: Optional[Path], brief: bool) -> Verdict:
     """Compare one file; ``brief`` prints only what is off."""
+    if dump:
+        check_outputs([dump, results_of(dump)], path.parent.glob('*.json'))
     golden, salt = load_golden(path)
     manifest_dir = manifest_dir or path.parent
     if not any(manifest_dir.glob('manifest*.json')):
@@ -96,6 +99,8 @@ def check(system: str, path: Path, manifest_dir: Optional[Path], dump: Optional[
 
 def check_all(folder: Path, json_file: Optional[Path]) -> int:
     """Compare every file of every system, print one table; 0 when all is well and no system lacks a file."""
+    if json_file:
+        check_outputs([json_file], folder.glob('*/*.json'))
     verdicts, missing = [], []
     for system in SYSTEMS:
         paths = [path for path in sorted((folder / system).glob('*.json'))
@@ -119,12 +124,14 @@ def write_dump(ours: dict, path: Path, salt: str) -> None:
     results = ours.pop('results_json', None)
     if 'salt' not in ours:
         ours['recipe'] = {**ours['recipe'], 'salt': salt}
-    for target, content in ((path, ours), (path.with_name(f'results_json_{path.stem}.json'), results)):
+    for target, content in ((path, ours), (results_of(path), results)):
         if content is not None:
-            partial = target.with_name(target.name + '.tmp')
-            partial.write_text(json.dumps(content))
-            partial.replace(target)
+            write_output(target, json.dumps(content))
             print(f'wrote {target}')
+
+
+def results_of(dump: Path) -> Path:
+    return dump.with_name(f'results_json_{dump.stem}.json')
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -12,7 +12,7 @@ from mmvis.cli import ToolParser  # noqa: E402
 from mmvis.datasets import find_tree  # noqa: E402
 from mmvis.datasets.coco_categories import find_category_map  # noqa: E402
 from mmvis.errors import InputError, of_user_path  # noqa: E402
-from mmvis.evaluation.output import write_text  # noqa: E402
+from mmvis.structures.output_file import write_output  # noqa: E402
 
 
 def keep_categories(content: Dict[str, Any], category_ids: Collection[int]) -> Dict[str, Any]:
@@ -39,6 +39,6 @@ def keep_command(target: str, default_out: str) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f'{source} is not a COCO annotation file ({error!r}).') from error
     out = Path(args.out)
-    write_text(out, json.dumps(kept))
+    write_output(out, json.dumps(kept))
     print(f'{out}: {len(kept["annotations"])} of {len(content["annotations"])} objects in {len(kept["images"])} of '
           f'{len(content["images"])} images')

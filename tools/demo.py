@@ -16,9 +16,9 @@ import signal
 import sys
 import time
 from collections import deque
-from contextlib import ExitStack
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Deque, List, Optional, Tuple
+from typing import Deque, Iterator, List, Optional, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
@@ -26,10 +26,11 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from mmvis.apis import FrameSource, VISPredictor, open_source  # noqa: E402
-from mmvis.engine import CfgOptions, ToolParser, run_tool  # noqa: E402
+from mmvis.engine import CfgOptions, ToolParser, find_config, run_tool  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation import ResultsWriter  # noqa: E402
 from mmvis.structures import FrameInstances  # noqa: E402
+from mmvis.structures.output_file import check_outputs  # noqa: E402
 from mmvis.visualization import VideoFile, draw_frame, has_display  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,8 +69,6 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'--fps is above 0, not {args.fps:g}')
     if args.save_vis and Path(args.save_vis).suffix.lower() != '.mp4':
         parser.error(f'--save_vis takes a file ending in .mp4, not {args.save_vis}')
-    if Path(args.out).is_dir():
-        parser.error(f'--out takes a file, but {args.out} is a folder')
     return args
 
 
@@ -107,24 +106,45 @@ class Stop:
 
 
 class View:
-    """Draws every frame: into a video file, into a window, or both."""
+    """Draws every frame: into a video file, into a window, or both.
 
-    def __init__(self, args: argparse.Namespace, classes: Optional[Tuple[str, ...]], fps: Optional[float],
-                 stop: Stop) -> None:
-        self.window = args.show and has_display()
-        if args.show and not self.window:
-            print(f'There is no display to show pictures on: they go to {args.save_vis or OVERLAY}.')
-        self.path = args.save_vis or (None if self.window else OVERLAY)
-        self.file = VideoFile(Path(self.path), args.fps or fps or 10.) if self.path else None
-        self.classes, self.thresh, self.stop = classes, args.thresh, stop
+    A video file that cannot be written ends the drawing, not the run.
+
+    Attributes:
+        path: of the video file; None without one.
+        fault: why it cannot be written.
+    """
+
+    def __init__(self, path: Optional[str], fps: float, window: bool, classes: Optional[Tuple[str, ...]],
+                 thresh: float, stop: Stop) -> None:
+        self.path, self.window, self.classes, self.thresh, self.stop = path, window, classes, thresh, stop
+        self.file = VideoFile(path, fps) if path else None
+        self.fault: Optional[InputError] = None
 
     def add(self, image: np.ndarray, frame: FrameInstances) -> None:
+        if self.file is None and not self.window:
+            return
         picture = draw_frame(image, frame, self.classes, self.thresh)
         if self.file:
-            self.file.add(picture)
+            with self._kept():
+                self.file.add(picture)
         if self.window:
             cv2.imshow(_TITLE, picture)
             self.stop.asked |= cv2.waitKey(1) & 0xff == ord('q')
+
+    def close(self) -> None:
+        if self.file:
+            with self._kept():
+                self.file.close()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as fault:
+            print(f'{fault} The run goes on for the results.', flush=True)
+            self.file.discard()
+            self.file, self.fault = None, fault
 
 
 def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, view: View, stop: Stop,
@@ -141,21 +161,24 @@ def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, v
         view.add(waiting.popleft(), result)
         progress.add(result)
 
-    try:
-        for image in itertools.islice(source, max_frames):
-            result = predictor.step(image)
-            waiting.append(image)
-            if predictor.frame_idx == 1:
-                writer.open()
-                writer.start(predictor.video)
-            if result is not None:
-                put(result)
-            if stop.asked:
-                break
-    except (OSError, ValueError) as error:
-        if predictor.video is None:
-            raise
-        fault = error
+    images = itertools.islice(source, max_frames)
+    while not stop.asked or predictor.video is None:
+        try:
+            image = next(images, None)
+            result = None if image is None else predictor.step(image)
+        except Exception as error:
+            if predictor.video is None:
+                raise
+            fault = error
+            break
+        if image is None:
+            break
+        waiting.append(image)
+        if predictor.frame_idx == 1:
+            writer.open()
+            writer.start(predictor.video)
+        if result is not None:
+            put(result)
     rest, tracks = predictor.finish()
     for result in rest:
         put(result)
@@ -180,12 +203,26 @@ class Progress:
             self._last = (now, self.frames)
 
 
+def choose_outputs(args: argparse.Namespace, source: FrameSource, *inputs: str) -> Tuple[Optional[str], bool]:
+    """(path of the overlay video or None, whether a window shows the overlays).
+
+    Outputs that cannot be written, or that the run reads, are refused before it begins.
+    """
+    window = args.show and has_display()
+    if args.show and not window:
+        print(f'There is no display to show pictures on: they go to {args.save_vis or OVERLAY}.')
+    overlay = args.save_vis or (None if window else OVERLAY)
+    check_outputs([args.out, overlay], [args.source, *getattr(source, 'files', ()), *inputs])
+    return overlay, window
+
+
 def main() -> None:
     args = parse_args()
     config, checkpoint = choose_model(args)
     damaged: List[str] = []
     source = open_source(args.source, (lambda path, complaint: damaged.append(f'{path} {complaint}'))
                          if args.use_damaged_frames else None)  # before the model: a wrong name is told at once
+    overlay, window = choose_outputs(args, source, str(find_config(config)), checkpoint)
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
                              endless=source.live)
     lag = f', {predictor.lag} frames behind' if predictor.lag else ''
@@ -193,21 +230,15 @@ def main() -> None:
     # Where nothing tells the category ids, the labels stand for them.
     writer = ResultsWriter(args.out, [predictor.video_id], predictor.category_ids or range(1000),
                            dict(source=source.name, time=time.time()))
-    files: List[str] = [args.out]
-    with ExitStack() as stack:
-        stop = stack.enter_context(Stop())
-        view = View(args, predictor.classes, source.fps, stop)
-        if view.file:
-            stack.enter_context(view.file)
-            files.append(view.path)
-        stack.callback(writer.close)
+    with Stop() as stop, closing(writer), \
+            closing(View(overlay, args.fps or source.fps or 10., window, predictor.classes, args.thresh, stop)) as view:
         fault = track(source, predictor, writer, view, stop, args.max_frames)
     writer.join()
-    print(', '.join(files), flush=True)
+    print(', '.join(filter(None, [args.out, None if view.fault else view.path])), flush=True)
     if damaged:
         print(f'Damaged frames that were used: {len(damaged)} ({"; ".join(damaged[:8])}).', flush=True)
-    if fault is not None:
-        raise fault
+    if fault or view.fault:
+        raise fault or view.fault
 
 
 if __name__ == '__main__':

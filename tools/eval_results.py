@@ -18,10 +18,11 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules  # noqa: E402
 from mmvis.evaluation.ground_truth import no_garbage_collection  # noqa: E402
-from mmvis.evaluation.output import as_csv, as_dict, write_json, write_text  # noqa: E402
+from mmvis.evaluation.output import as_csv, as_dict, write_json  # noqa: E402
 from mmvis.evaluation.rules import BENCHMARKS  # noqa: E402
 from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
 from mmvis.evaluation.vis_eval import in_columns  # noqa: E402
+from mmvis.structures.output_file import check_outputs, write_output  # noqa: E402
 from mmvis.visualization.report import make_report  # noqa: E402
 
 
@@ -56,6 +57,7 @@ def main() -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
+    check_outputs([args.json, args.csv, args.html], [args.results, args.annotations, args.long_ids])
     rules = Rules(args.benchmark, args.strict)
     evaluator = Evaluator(args.results, args.annotations, rules, args.workers)
     to_file = bool(args.json or args.csv or args.html)
@@ -77,9 +79,10 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.json:
         write_json(args.json, numbers)
     if args.csv:
-        write_text(args.csv, as_csv(numbers))
+        write_output(args.csv, as_csv(numbers))
     if args.html:
-        write_text(args.html, make_report(args.results, evaluator, evaluation, tracking, errors, args.min_score, parts))
+        page = make_report(args.results, evaluator, evaluation, tracking, errors, args.min_score, parts)
+        write_output(args.html, page)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.apis import BENCHMARKS, find_target, pack_results  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.structures.output_file import check_output  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,6 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    check_output(args.out, [args.results, args.annotations])
     pack_results(args.results, find_target(args.annotations, args.benchmark), args.out)
 
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 from download_checkpoint import find, name_of  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
+from mmvis.structures.output_file import write_output  # noqa: E402
 
 MEASURED = ROOT / 'docs' / 'systems'
 README = ROOT / 'README.md'
@@ -94,10 +95,7 @@ def main(arguments: Optional[List[str]] = None) -> None:
     parser = ToolParser(description='The table of systems in README.md, made from the files in docs/systems.')
     parser.add_argument('--write', action='store_true', help='put it into README.md (it is printed)')
     if parser.parse_args(arguments).write:
-        text = replaced(README.read_text(encoding='utf-8'))
-        partial = README.with_name(README.name + '.tmp')
-        partial.write_text(text, encoding='utf-8')
-        partial.replace(README)
+        write_output(README, replaced(README.read_text(encoding='utf-8')))
     else:
         print(markdown(), end='')
 

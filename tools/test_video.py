@@ -39,7 +39,7 @@ from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
 from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
 from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
 from mmvis.registry import DATASETS  # noqa: E402
-from mmvis.structures.output_file import check_output  # noqa: E402
+from mmvis.structures.output_file import check_outputs  # noqa: E402
 from mmvis.visualization import OverlayFolder, OverlayWindow, has_display  # noqa: E402
 from mmvis.visualization.analysis import AnalysisRecorder  # noqa: E402
 
@@ -163,6 +163,11 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     output = output_files(args, cfg.work_dir)
     set_threads()
     runner = build_runner(cfg)
+    loop = runner.test_loop
+    dataset = loop.dataset
+    if output is not None:
+        zip_path = output.json.with_suffix('.zip') if args.upload_file else None
+        check_outputs([*output, zip_path], [cfg.filename, args.checkpoint, dataset.ann_file])
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     report = load_checkpoint(model, args.checkpoint, logger=runner.logger)
     if report.missing:
@@ -173,13 +178,9 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
             raise InputError(f'--analysis is for InstanceFormer, not for {type(model).__name__}.')
         model.recorder = AnalysisRecorder(Path(args.analysis))
     optimize_for_inference(model, args.precision)
-    loop = runner.test_loop
-    dataset = loop.dataset
     if args.eval:
         check_can_evaluate(dataset)
     if output is not None:
-        for path in filter(None, output):
-            check_output(path, (dataset.ann_file, args.checkpoint, cfg.filename))
         loop.writer = ResultsWriter(str(output.json), dataset.video_ids, dataset.metainfo['category_ids'],
                                     describe_run(cfg, args, dataset), output.pickle, frames_of(dataset))
     loop.sinks = drawers(args, dataset, cfg.work_dir)

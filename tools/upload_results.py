@@ -10,7 +10,6 @@ never taken from the command line and never printed. tools/make_submission.py ma
 """
 import argparse
 import getpass
-import json
 import os
 import sys
 from pathlib import Path
@@ -23,8 +22,9 @@ from mmvis.apis import (BENCHMARKS, PLATFORMS, Account, UploadError, account_fro
 from mmvis.apis.submit import PASSWORD_VARIABLE, USER_VARIABLE, say  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
-from mmvis.structures.output_file import write_output  # noqa: E402
+from mmvis.evaluation.output import write_json  # noqa: E402
 from mmvis.evaluation.submission import check_submission  # noqa: E402
+from mmvis.structures.output_file import check_output  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,6 +75,8 @@ def read_account(server: str) -> Account:
 def main() -> None:
     args = parse_args()
     server, number, platform = choose_competition(args)
+    if args.json:
+        check_output(args.json, [args.zip])
     if args.submission is None:
         if args.zip is None:
             raise InputError('Which zip is to be sent? (tools/make_submission.py makes one.)')
@@ -95,8 +97,7 @@ def main() -> None:
                           ) from None
     tell_scores(scores)
     if args.json:
-        kept = dict(competition=competition.page, submission=submission, scores=scores)
-        write_output(args.json, json.dumps(kept, indent=1) + '\n')
+        write_json(args.json, dict(competition=competition.page, submission=submission, scores=scores))
 
 
 if __name__ == '__main__':

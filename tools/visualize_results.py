@@ -11,7 +11,7 @@ OUT/<video>/<frame>.jpg, OUT/<video>.jpg; --format sheet with a picture as --out
 """
 import argparse
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import List, Sequence
 
 import numpy as np
@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.datasets.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
+from mmvis.structures.output_file import check_output, check_output_folder  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402
+from mmvis.visualization.names import check_apart, frame_names, video_names  # noqa: E402
 from mmvis.visualization.results import (Drawing, draw_sheet, draw_video, match_colours,  # noqa: E402
                                          read_ground_truth, read_results)
-from mmvis.visualization.sinks import video_names  # noqa: E402
 
 _PICTURES = ('.jpg', '.jpeg', '.png')
 
@@ -70,15 +71,27 @@ def write_video(args: argparse.Namespace, video: VideoRecord, name: str, drawing
     """An mp4 or a folder of frames."""
     folder = frame_folder(args.frames, video)
     if args.format == 'frames':
+        stems = frame_names(video.file_names)
         for frame_idx, picture in draw_video(video, folder, drawings):
-            stem = PurePosixPath(video.file_names[frame_idx]).stem
-            write_image(Path(args.out) / name / f'{stem}.jpg', picture)
+            write_image(Path(args.out) / name / f'{stems[frame_idx]}.jpg', picture)
         return Path(args.out) / name
     path = Path(args.out) / f'{name}.mp4'
-    with VideoFile(path, args.fps) as file:
+    with VideoFile(path, args.fps, [args.results, args.annotations]) as file:
         for _, picture in draw_video(video, folder, drawings):
             file.add(picture)
     return path
+
+
+def check_out(args: argparse.Namespace, chosen: Sequence[tuple], one_sheet: bool) -> None:
+    """Refuse an --out that cannot be written, or among whose files are those that are read."""
+    frames = [str(Path(frame_folder(args.frames, video)) / name) for video, _ in chosen for name in video.file_names]
+    if one_sheet:
+        check_output(args.out, [args.results, args.annotations, *frames])
+        return
+    check_output_folder(args.out)
+    if args.format != 'mp4':
+        names = [f'{name}/0' if args.format == 'frames' else name for _, name in chosen]
+        check_apart((Path(args.out, name).parent for name in names), frames)
 
 
 def main() -> None:
@@ -88,6 +101,7 @@ def main() -> None:
         raise InputError(f'--out {args.out} is one picture: this needs --format sheet.')
     index = load_annotations(args.annotations)
     chosen = choose_videos(index, args.videos)
+    check_out(args, chosen, one_sheet)
     ids = {video.video_id for video, _ in chosen}
     drawings = [read_results(args.results, index, ids, args.thresh)]
     if args.gt and not index.meta['has_annotations']:

@@ -16,8 +16,6 @@ from mmvis.datasets.images import OnDamage, read_image
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-# FFmpeg and OpenCV each print their own account of a failure, and ours is one sentence. FFmpeg reads this once.
-os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 _TIMEOUT_MS = 10_000  # of a stream that does not answer
 _VIDEO_DEVICES = 81  # major number of cameras (/dev/video0) on Linux
 _LONGEST_GAP = 1000  # reads in a row that may fail in the middle of a file

@@ -1,21 +1,21 @@
 """Checkpoints of a training: what they hold, how they are written, which one a resumed run takes.
 
 A file holds tensors and plain Python values only, so that it loads with ``torch.load(..., weights_only=True)`` and
-nothing has to be allowed in addition. It is written under another name and renamed: a kill leaves the old file or the
-new one, never half of one.
+nothing has to be allowed in addition. A kill or a full disk leaves the old file or the new one, never half of one.
 """
 import os
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import IO, Any, Dict, List, Optional
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmvis.converters import read_checkpoint
-from mmvis.errors import InputError
+from mmvis.errors import InputError, InputFileError
+from mmvis.structures.output_file import open_output, write_output
 
 #: Names that every checkpoint of a training has; a file of weights alone lacks some.
 TRAINING_KEYS = ('meta', 'state_dict', 'optimizer', 'rng_states')
@@ -65,24 +65,46 @@ def _to_plain(value: Any, path: str) -> Any:
 
 
 def write_checkpoint(checkpoint: Dict[str, Any], path: str) -> None:
-    """Write under a temporary name, then rename."""
-    temporary = f'{path}.tmp'
+    """Write a checkpoint and wait until it is on the disk.
+
+    Raises:
+        InputFileError: the disk is full, or the folder cannot be written; the sentence says which checkpoint is there.
+    """
+    plain = to_plain(checkpoint)
     try:
-        with open(temporary, 'wb') as file:
-            torch.save(to_plain(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        with open_output(path, 'wb', durable=True) as file:
+            target = _Target(file)
+            try:
+                torch.save(plain, target)
+            except RuntimeError as error:
+                raise target.error or error
+    except InputFileError as error:
+        kept = find_checkpoints(os.path.dirname(path))
+        rest = f'{kept[0]} is whole: the training can go on from it (--resume)' if kept else 'No checkpoint is there'
+        raise InputFileError(f'{error} {rest}.') from error
+
+
+class _Target:
+    """A file for ``torch.save`` whose OSError is kept: torch's writer raises a RuntimeError that does not tell of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: Optional[OSError] = None
+
+    def write(self, data) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def write_last_checkpoint(work_dir: str, path: str) -> None:
     """Note in ``work_dir/last_checkpoint`` which file is the latest."""
-    temporary = Path(work_dir) / 'last_checkpoint.tmp'
-    temporary.write_text(str(path))
-    os.replace(temporary, Path(work_dir) / 'last_checkpoint')
+    write_output(Path(work_dir) / 'last_checkpoint', str(path))
 
 
 def find_checkpoints(work_dir: str) -> List[Path]:

@@ -1,24 +1,43 @@
 """The inner loops of the evaluator, compiled on first use. ``kernels_numpy`` gives the same integers.
 
 numba keeps the machine code in ``__pycache__`` beside this file or, where that cannot be written, in the user's cache
-folder; where neither can be, it compiles anew in every process.
+folder; where neither can be, or the disk is full, or what is there is damaged, it compiles anew in every process.
 """
-from typing import Callable
+import logging
+from typing import Any, Callable
 
 import numpy as np
+from mmengine.logging import print_log
 from numba import njit
 
 from . import kernels_numpy
 
 
-def _compile(function: Callable) -> Callable:
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder for the machine code
-        return njit(nogil=True)(function)
+class _Compiled:
+    """A function compiled when it is first called with arguments of a kind."""
+    _told = False
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+        try:
+            self._compiled = njit(cache=True, nogil=True)(function)
+        except RuntimeError:  # no folder for the machine code
+            self._compiled = njit(nogil=True)(function)
+
+    def __call__(self, *args) -> Any:
+        try:
+            return self._compiled(*args)
+        except Exception as error:  # a full disk, or whatever the reader of a damaged file raises; a real one comes again
+            self._compiled = njit(nogil=True)(self._function)
+            result = self._compiled(*args)
+            if not _Compiled._told:
+                _Compiled._told = True
+                print_log(f'The compiled evaluation could not be kept or read ({error}): it is compiled anew.',
+                          logger='current', level=logging.WARNING)
+            return result
 
 
-@_compile
+@_Compiled
 def decode(text, ends, capacity, spans, starts, pixels):
     """See kernels_numpy.decode."""
     at, used = 0, 0
@@ -64,7 +83,7 @@ def decode(text, ends, capacity, spans, starts, pixels):
     return -1
 
 
-@_compile
+@_Compiled
 def overlap(first, second, pairs, inter, union):
     """See kernels_numpy.overlap."""
     frames_a, heights_a, widths_a, pixels_a, starts_a, spans_a = first
@@ -102,4 +121,4 @@ def overlap(first, second, pairs, inter, union):
                 union[p, t] = pixels_a[a] + pixels_b[b]
 
 
-assign = _compile(kernels_numpy.assign)
+assign = _Compiled(kernels_numpy.assign)

@@ -3,8 +3,9 @@ import csv
 import io
 import json
 import os
-from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple, Union
+
+from mmvis.structures.output_file import write_output
 
 from .errors import ErrorBreakdown
 from .rules import Rules
@@ -73,19 +74,6 @@ def _rows(numbers: Dict[str, Any]) -> Iterator[Tuple[str, str, str, Any]]:
         yield 'error', name, 'AP50 gain', errors['gains'][name]
 
 
-def write_text(path: Union[str, os.PathLike], text: str) -> None:
-    """Write a file under a temporary name and rename it.
-
-    Raises:
-        OSError: the folder is missing or cannot be written.
-    """
-    fresh = Path(f'{path}.{os.getpid()}.tmp')
-    try:
-        fresh.write_text(text, encoding='utf-8')
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
 def write_json(path: Union[str, os.PathLike], numbers: Dict[str, Any]) -> None:
-    write_text(path, json.dumps(numbers, indent=1) + '\n')
+    """Write numbers to a file of their own; see ``write_output``."""
+    write_output(path, json.dumps(numbers, indent=1) + '\n')

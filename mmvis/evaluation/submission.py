@@ -1,10 +1,10 @@
 """The zip that the servers of YouTube-VIS 2019, 2021, 2022 and OVIS take: ``results.json`` at its top level."""
 import os
 import zipfile
-from pathlib import Path
 from typing import Union
 
 from mmvis.errors import InputError, InputMissingError
+from mmvis.structures.output_file import open_output
 
 #: The servers look for this name and no other.
 INNER_NAME = 'results.json'
@@ -12,23 +12,21 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)  # equal results give equal zips
 
 
 def write_submission(results: Union[str, os.PathLike], zip_path: Union[str, os.PathLike]) -> None:
-    """Pack a results file, whatever its own name; the zip appears when it is complete. What is in it is not checked."""
-    zip_path = Path(zip_path)
+    """Pack a results file, whatever its own name; the zip appears when it is complete. What is in it is not checked.
+
+    Raises:
+        InputError: there is no such file, or the zip is the results file or cannot be written.
+    """
     if not os.path.isfile(results):
         raise InputMissingError(f'{results}: there is no such file.')
-    zip_path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = zip_path.with_name(f'{zip_path.name}.tmp')
     info = zipfile.ZipInfo(INNER_NAME, _NO_DATE)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
-    try:
-        with zipfile.ZipFile(temporary, 'w') as archive, open(results, 'rb') as source:
-            with archive.open(info, 'w', force_zip64=os.path.getsize(results) >= 1 << 31) as target:
-                while piece := source.read(1 << 20):
-                    target.write(piece)
-        os.replace(temporary, zip_path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open_output(zip_path, 'wb', inputs=[results]) as file, open(results, 'rb') as source, \
+            zipfile.ZipFile(file, 'w') as archive:
+        with archive.open(info, 'w', force_zip64=os.path.getsize(results) >= 1 << 31) as target:
+            while piece := source.read(1 << 20):
+                target.write(piece)
 
 
 def check_submission(zip_path: Union[str, os.PathLike]) -> None:

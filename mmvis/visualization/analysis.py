@@ -1,6 +1,5 @@
 """What the slots of InstanceFormer look at, kept video by video, and pictures of it (its paper's figures 1 and 5)."""
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,10 @@ from torch import Tensor
 
 from mmvis.errors import InputError, InputMissingError
 from mmvis.structures import VideoInfo
+from mmvis.structures.output_file import check_output_folder, open_output, replacing
 
 from .drawing import track_color
+from .names import safe_name
 
 
 @dataclass
@@ -32,13 +33,10 @@ class VideoAnalysis:
     references: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Write one .npz file, under a temporary name until it is whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'{path.name}.tmp')
-        with open(temporary, 'wb') as file:
+        """Write one .npz file."""
+        with open_output(path, 'wb') as file:
             np.savez_compressed(file, video_id=np.array(json.dumps(self.video_id)), features=self.features,
                                 locations=self.locations, references=self.references)
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: Union[str, Path]) -> 'VideoAnalysis':
@@ -62,9 +60,15 @@ class AnalysisRecorder:
     """Takes the slots of every frame from a model (its ``recorder``); writes FOLDER/<video id>.npz when a video ends.
 
     All frames of a video are held until then: about 100 kB a frame with 50 tracks of 256 channels.
+
+    Raises:
+        InputFileError: the folder cannot be made or written.
     """
     folder: Path
     frames: List[Tuple[np.ndarray, ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_output_folder(self.folder)
 
     def add(self, video: VideoInfo, slots: Tensor, frame: Any) -> None:
         """One frame: ``frame`` has features, locations and first_references of all slots, ``slots`` are the tracks."""
@@ -79,8 +83,8 @@ class AnalysisRecorder:
 
 
 def analysis_file(folder: Union[str, Path], video_id: Union[int, str]) -> Path:
-    """FOLDER/<video id>.npz, with what a file name cannot hold replaced."""
-    return Path(folder) / f'{str(video_id).replace("/", "_")}.npz'
+    """FOLDER/<video id>.npz; see ``safe_name``."""
+    return Path(folder) / f'{safe_name(video_id)}.npz'
 
 
 def draw_locations(image: np.ndarray, points: Sequence[np.ndarray], radius: Optional[int] = None) -> np.ndarray:
@@ -130,8 +134,6 @@ def plot_embeddings(panels: Dict[str, np.ndarray], path: Path) -> None:
         axis.set(title=title, xticks=[], yticks=[])
     axes[0, -1].legend(loc='best', fontsize='small')
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'{path.stem}.tmp{path.suffix or ".png"}')
-    figure.savefig(temporary, dpi=120)
+    with replacing(path, suffix=f'.tmp{path.suffix or ".png"}') as temporary:
+        figure.savefig(temporary, dpi=120)
     pyplot.close(figure)
-    os.replace(temporary, path)

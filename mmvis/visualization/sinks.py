@@ -2,16 +2,17 @@
 import os
 import subprocess
 import sys
-from collections import Counter
-from pathlib import Path, PurePosixPath
-from typing import Sequence
+from pathlib import Path
+from typing import Sequence, Union
 
 import cv2
 import numpy as np
 
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
+from mmvis.structures.output_file import check_output_folder
 
 from .drawing import draw_frame
+from .names import check_apart, frame_names, video_names
 from .writers import write_image
 
 
@@ -45,17 +46,26 @@ class _Overlay:
 
 
 class OverlayFolder(_Overlay):
-    """Writes ``<folder>/<name of the video>/<name of the frame>.jpg``, both named as the data's own files."""
+    """Writes ``<folder>/<name of the video>/<name of the frame>.jpg``, both named as the data's own files.
 
-    def __init__(self, dataset, folder: Path, thresh: float = 0.3) -> None:
+    Raises:
+        InputError: a video's pictures would come among the frames of the data set.
+        InputFileError: the folder cannot be made or written.
+    """
+
+    def __init__(self, dataset, folder: Union[str, os.PathLike], thresh: float = 0.3) -> None:
         super().__init__(dataset, thresh)
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._names = video_names(dataset.videos)
+        self._folders = [Path(folder) / name for name in video_names(dataset.videos)]
+        check_apart(self._folders, (os.path.join(dataset.img_prefix, name) for video in dataset.videos
+                                    for name in video.file_names))
+        check_output_folder(folder)
+
+    def start(self, video: VideoInfo) -> None:
+        super().start(video)
+        self._names = frame_names(self.dataset.videos[self._current].file_names)
 
     def put(self, video_index: int, frame_idx: int, picture: np.ndarray) -> None:
-        frame = PurePosixPath(self.dataset.videos[video_index].file_names[frame_idx]).stem
-        write_image(self.folder / self._names[video_index] / f'{frame}.jpg', picture)
+        write_image(self._folders[video_index] / f'{self._names[frame_idx]}.jpg', picture)
 
 
 class OverlayWindow(_Overlay):
@@ -72,19 +82,6 @@ class OverlayWindow(_Overlay):
         if cv2.waitKey(1) & 0xff == ord('q'):
             self._open = False
             cv2.destroyWindow(self._title)
-
-
-def video_names(videos: Sequence) -> Sequence[str]:
-    """A folder name for each video: the folder of its frames, or its id where that is not one folder for one video."""
-    folders = [{str(PurePosixPath(name).parent) for name in video.file_names} for video in videos]
-    shared = Counter(name for names in folders for name in names)
-    return [_one_name(names, shared, video.video_id) for names, video in zip(folders, videos)]
-
-
-def _one_name(names: set, shared: Counter, video_id) -> str:
-    name = next(iter(names), '.')
-    usable = len(names) == 1 and shared[name] == 1 and name != '.' and not name.startswith('/') and '..' not in name
-    return name if usable else str(video_id).replace('/', '_')
 
 
 def has_display() -> bool:

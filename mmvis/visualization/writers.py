@@ -1,27 +1,34 @@
 """Write pictures: one file, a sheet of several, a video."""
-from pathlib import Path
-from typing import Sequence
+import os
+from contextlib import ExitStack, suppress
+from typing import Iterable, Optional, Sequence, Union
 
 import cv2
 import numpy as np
 
 from mmvis.errors import InputError, InputFileError
+from mmvis.structures.output_file import check_output, replacing, write_output
+
+PathLike = Union[str, os.PathLike]
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
+def write_image(path: PathLike, image: np.ndarray, inputs: Iterable[Optional[PathLike]] = ()) -> None:
     """Write a picture, uint8 [h, w, 3] BGR, as the suffix of the path says; folders are made, the file comes at once.
 
     Raises:
-        OSError: the folder cannot be written.
+        InputError, InputFileError: the path is one of the ``inputs``, or it cannot be written; OpenCV knows no such
+            suffix, or the kind of file cannot hold so large a picture.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done, data = cv2.imencode(path.suffix, image)
+    suffix = os.path.splitext(path)[1]
+    try:
+        done, data = cv2.imencode(suffix, image)
+    except cv2.error:
+        done = False
     if not done:
-        raise InputFileError(f'OpenCV cannot write a picture as {path.suffix}: {path}.')
-    temporary = path.with_name(f'{path.name}.tmp')
-    temporary.write_bytes(data.tobytes())
-    temporary.replace(path)
+        height, width = image.shape[:2]
+        raise InputFileError(f'{path} cannot be written: OpenCV makes no {suffix or "file without suffix"} of {width} x '
+                             f'{height} pixels.')
+    write_output(path, data.tobytes(), inputs)
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, width: int = 320, gap: int = 4) -> np.ndarray:
@@ -56,32 +63,81 @@ class VideoFile:
     Args:
         path: file ending in .mp4.
         fps: frames per second.
+        inputs: files of the run that must not be written over.
+
+    Raises:
+        InputError, InputFileError: the path is an input or cannot be written. The end of the block raises them too: on
+            a full disk OpenCV goes on without a word, so the finished file is opened again and its pictures counted.
     """
 
-    def __init__(self, path: Path, fps: float = 10.) -> None:
-        self.path, self.fps = Path(path), fps
-        self._temporary = self.path.with_name(f'{self.path.stem}.tmp{self.path.suffix}')
-        self._writer = None
+    def __init__(self, path: PathLike, fps: float = 10., inputs: Iterable[Optional[PathLike]] = ()) -> None:
+        self.path, self.fps = path, fps
+        check_output(path, inputs)
+        self._writer: Optional[cv2.VideoWriter] = None
+        self._number = 0
+        self._place = ExitStack()
 
     def add(self, image: np.ndarray) -> None:
         """Append a picture, uint8 [h, w, 3] BGR; all must have the size of the first."""
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = self._place.enter_context(replacing(self.path, suffix='.tmp.mp4'))
             # mp4v wants even sides; the size is that of the first picture, cut by a pixel where it is odd.
-            self._size = image.shape[1] // 2 * 2, image.shape[0] // 2 * 2
+            self._size = tuple(max(2, side // 2 * 2) for side in image.shape[1::-1])
             self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter_fourcc(*'mp4v'), self.fps, self._size)
             if not self._writer.isOpened():
-                raise InputFileError(f'OpenCV cannot write a video to {self.path}.')
-        self._writer.write(np.ascontiguousarray(image[:self._size[1], :self._size[0]]))
+                raise self._fault()
+        picture = image[:self._size[1], :self._size[0]]
+        if picture.shape[1::-1] != self._size:  # a single row or column
+            picture = cv2.copyMakeBorder(picture, 0, self._size[1] - picture.shape[0], 0,
+                                         self._size[0] - picture.shape[1], cv2.BORDER_REPLICATE)
+        self._writer.write(np.ascontiguousarray(picture))
+        self._number += 1
+
+    def close(self) -> None:
+        """End the file, which comes to its place; without a picture there is none."""
+        self._end(whole=True)
+
+    def discard(self) -> None:
+        """Leave what was there before."""
+        self._end(whole=False)
 
     def __enter__(self) -> 'VideoFile':
         return self
 
     def __exit__(self, kind, *rest) -> None:
-        if self._writer is None:
+        self._end(whole=kind is None)
+
+    def _end(self, whole: bool) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
             return
-        self._writer.release()
-        if kind is None:
-            self._temporary.replace(self.path)
+        writer.release()
+        with suppress(_Discarded), self._place:
+            if not whole:
+                raise _Discarded
+            if not self._is_complete():
+                raise self._fault()
+
+    def _is_complete(self) -> bool:
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the sentence is ours
+        try:
+            reader = cv2.VideoCapture(str(self._temporary))
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+        return reader.isOpened() and round(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == self._number
+
+    def _fault(self) -> InputFileError:
+        """Why OpenCV has failed, which it does not tell: whether more can be written there."""
+        try:
+            with open(self._temporary, 'ab') as file:
+                file.write(bytes(1 << 16))
+        except OSError as error:
+            reason = error.strerror
         else:
-            self._temporary.unlink(missing_ok=True)
+            reason = f'OpenCV makes no whole video of {self._size[0]} x {self._size[1]} pixels'
+        return InputFileError(f'{self.path} cannot be written: {reason}.')
+
+
+class _Discarded(Exception):
+    pass

@@ -3,6 +3,7 @@ import zipfile
 
 import pytest
 
+from mmvis.errors import InputError
 from mmvis.evaluation.submission import check_submission, write_submission
 
 
@@ -24,7 +25,7 @@ def test_an_interrupted_zip_leaves_the_old_one(tmp_path, monkeypatch):
     write_submission(tmp_path / 'r.json', tmp_path / 'x.zip')
     old = (tmp_path / 'x.zip').read_bytes()
     (tmp_path / 'r.json').write_text('[1]')
-    monkeypatch.setattr('mmvis.evaluation.submission.os.replace', lambda *a: (_ for _ in ()).throw(OSError('full')))
+    monkeypatch.setattr('os.replace', lambda *a: (_ for _ in ()).throw(OSError('full')))
     with pytest.raises(OSError):
         write_submission(tmp_path / 'r.json', tmp_path / 'x.zip')
     assert (tmp_path / 'x.zip').read_bytes() == old and len(list(tmp_path.iterdir())) == 2
@@ -42,3 +43,12 @@ def test_zips_that_the_server_does_not_understand(tmp_path):
             archive.writestr(name, '[]')
         with pytest.raises(ValueError, match=f'top level, but the zip holds {name}'):
             check_submission(path)
+
+
+def test_the_results_are_not_written_over(tmp_path):
+    (tmp_path / 'r.json').write_text('[]')
+    (tmp_path / 'x.zip').symlink_to(tmp_path / 'r.json')
+    for name in ('r.json', 'x.zip'):
+        with pytest.raises(InputError, match=f'{name} is an input of this run'):
+            write_submission(tmp_path / 'r.json', tmp_path / name)
+    assert (tmp_path / 'r.json').read_text() == '[]'

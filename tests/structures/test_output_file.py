@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from mmvis.errors import InputError, InputFileError
-from mmvis.structures.output_file import check_output, open_output, replacing, write_output
+from mmvis.structures.output_file import (check_output, check_output_folder, check_outputs, open_output, replacing,
+                                            write_output)
 
 
 def names(folder):
@@ -86,7 +87,7 @@ def test_a_folder_and_places_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(InputFileError, match=f'{tmp_path} cannot be written: it is a folder'):
         write_output(tmp_path, 'x')
-    with pytest.raises(InputFileError, match='file/x cannot be written: (Not a directory|File exists)'):
+    with pytest.raises(InputFileError, match='file/x cannot be written: .*file is not a folder'):
         write_output(tmp_path / 'file' / 'x', 'x')
     with pytest.raises(InputFileError, match='/proc/x cannot be written: '):
         write_output('/proc/x', 'x')
@@ -131,3 +132,72 @@ def test_a_suffix_for_libraries_that_go_by_it(tmp_path):
         assert temporary.name == 'x.mp4.tmp.mp4'
         temporary.write_bytes(b'picture')
     assert (tmp_path / 'x.mp4').read_bytes() == b'picture'
+
+
+@pytest.mark.parametrize('name', ['x.tmp', 'x.tmp.mp4', 'x.part.0'])
+def test_an_input_is_not_written_over_on_the_way(tmp_path, name):
+    with pytest.raises(InputError, match=f'On the way to the output .*x the input .*{name} would be written over'):
+        check_output(tmp_path / 'x', inputs=[tmp_path / name])
+    check_output(tmp_path / 'y', inputs=[tmp_path / name])
+    check_output(tmp_path / 'other' / 'x', inputs=[tmp_path / name])
+
+
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path):
+    (tmp_path / 'precious').write_text('old')
+    (tmp_path / 'x.tmp').symlink_to(tmp_path / 'precious')
+    write_output(tmp_path / 'x', 'new')
+    assert (tmp_path / 'precious').read_text() == 'old' and (tmp_path / 'x').read_text() == 'new'
+
+
+def test_what_stands_in_the_way_is_told_before_the_work(tmp_path):
+    (tmp_path / 'x.tmp').mkdir()
+    with pytest.raises(InputFileError, match='x cannot be written: .*x.tmp is in its way'):
+        check_output(tmp_path / 'x')
+    with pytest.raises(InputFileError, match='^/proc/x cannot be written: no file can be made in /proc.$'):
+        check_output('/proc/x')
+    with pytest.raises(InputFileError, match='File name too long'):
+        check_output(tmp_path / ('x' * 300))
+    assert names(tmp_path) == ['x.tmp']
+
+
+def test_two_outputs_that_are_one_file(tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path / 'x')
+    check_outputs([tmp_path / 'x', None, tmp_path / 'y', '/dev/null', '/dev/null'])
+    for other in ('x', 'link', 'a/../x'):
+        with pytest.raises(InputError, match='is given for two outputs'):
+            check_outputs([tmp_path / 'x', tmp_path / other])
+    with pytest.raises(InputError, match='is an input'):
+        check_outputs([tmp_path / 'y', tmp_path / 'x'], [tmp_path / 'link'])
+
+
+@pytest.mark.parametrize('name', ['/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'])
+@pytest.mark.parametrize('kind', ['file', 'pipe'])
+def test_the_open_standard_output_is_written_straight(tmp_path, name, kind):
+    if kind == 'file':
+        path = tmp_path / 'x'
+        receiver = reader = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    else:
+        reader, receiver = os.pipe()
+    kept = os.dup(1)
+    os.dup2(receiver, 1)
+    try:
+        os.write(1, b'before ')
+        write_output(name, 'content ')
+        os.write(1, b'after')
+    finally:
+        os.dup2(kept, 1)
+    if kind == 'file':
+        os.lseek(reader, 0, os.SEEK_SET)
+    assert os.read(reader, 100) == b'before content after'
+    assert names(tmp_path) == ['x'] * (kind == 'file')
+    for number in {kept, reader, receiver}:
+        os.close(number)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    check_output_folder(tmp_path / 'a' / 'b')
+    assert (tmp_path / 'a' / 'b').is_dir()
+    (tmp_path / 'file').write_text('')
+    for name in ('file', 'file/x/y'):
+        with pytest.raises(InputFileError, match=f'{name} cannot be written: {tmp_path}/file is not a folder'):
+            check_output_folder(tmp_path / name)

@@ -1,4 +1,5 @@
 """tools/demo.py: sources in, overlay video and results file out, whatever happens in between."""
+import hashlib
 import importlib.util
 import json
 import os
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.full_disk import files_end_at
 from mmvis.cli import run_tool
-from mmvis.errors import InputError
+from mmvis.errors import InputError, InputFileError
 from mmvis.structures import decode_rle
 from mmvis.visualization import VideoFile
 
@@ -206,3 +208,63 @@ def test_a_damaged_picture_ends_the_run_or_is_used_and_counted(tool, tmp_path, c
     tool('frames', '--use-damaged-frames')
     check_files(num_frames=3)
     assert 'Damaged frames that were used: 1 (frames/1.jpg is damaged (Corrupt JPEG data' in capsys.readouterr().out
+
+
+def md5(path):
+    return hashlib.md5(Path(path).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize('args, said', [
+    (['in.mp4', '--save_vis', 'in.mp4'], 'in.mp4 is an input of this run'),
+    (['in.mp4', '--out', './in.mp4'], 'in.mp4 is an input of this run'),
+    (['link.mp4', '--save_vis', 'in.mp4'], 'in.mp4 is an input of this run'),
+    (['in.mp4', '--out', 'toy.pth'], 'toy.pth is an input of this run'),
+    (['in.mp4', '--out', 'toy.py'], 'toy.py is an input of this run'),
+    (['frames', '--out', 'frames/frame9.png'], 'frame9.png is an input of this run'),
+    (['in.mp4', '--out', 'x.mp4', '--save_vis', 'x.mp4'], 'given for two outputs'),
+    (['in.mp4', '--out', 'in.mp4/r.json'], 'in.mp4 is not a folder'),
+    (['in.mp4', '--out', '/proc/r.json'], 'no file can be made in /proc'),
+    (['in.mp4', '--save_vis', 'dir.mp4'], 'dir.mp4 cannot be written: it is a folder')])
+def test_what_the_run_reads_and_what_cannot_be_written_is_told_before_it(tool, folder, args, said, monkeypatch):
+    with VideoFile('in.mp4') as video:
+        video.add(noise(0))
+    os.symlink('in.mp4', 'link.mp4')
+    os.mkdir('dir.mp4')
+    before = {path: md5(path) for path in Path().rglob('*') if path.is_file()}
+    monkeypatch.setattr(tool.module, 'VISPredictor', lambda *_, **__: pytest.fail('the model was built'))
+    with pytest.raises(InputError, match=said):
+        tool(*args)
+    assert {path: md5(path) for path in Path().rglob('*') if path.is_file()} == before
+
+
+def test_an_overlay_that_cannot_be_written_costs_no_results(tool, folder, capsys):
+    with files_end_at(20_000):
+        with pytest.raises(InputFileError, match='^o.mp4 cannot be written: File too large.$'):
+            tool(folder, '--out', 'r.json', '--save_vis', 'o.mp4')
+    check_files('r.json', overlay=None)
+    assert not Path('o.mp4').exists() and capsys.readouterr().out.splitlines()[-1] == 'r.json'
+    for path in folder.iterdir():
+        cv2.imwrite(str(path), np.zeros((200, 9000, 3), np.uint8))  # wider than the codec takes
+    with pytest.raises(InputFileError, match='^o.mp4 cannot be written: OpenCV makes no whole video of 9000 x 200'):
+        tool(folder, '--out', 'r.json', '--save_vis', 'o.mp4')
+    assert len(json.loads(Path('r.json').read_text())[0]['segmentations']) == NUM_FRAMES
+
+
+def test_results_that_cannot_be_written_cost_no_overlay(tool, folder, monkeypatch):
+    def full(self, frame):
+        raise InputFileError('r.json cannot be written: No space left on device.')
+
+    monkeypatch.setattr(tool.module.ResultsWriter, 'add', lambda self, frame: full(self, frame) if frame.frame_idx > 2
+                        else None)
+    with pytest.raises(InputFileError, match='r.json cannot be written'):
+        tool(folder, '--out', 'r.json', '--save_vis', 'o.mp4')
+    assert cv2.VideoCapture('o.mp4').get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+def test_a_bug_in_the_middle_keeps_what_was_done_and_its_traceback(tool, folder, monkeypatch):
+    step = tool.module.VISPredictor.step
+    monkeypatch.setattr(tool.module.VISPredictor, 'step', lambda self, image: step(self, image) if self.frame_idx < 4
+                        else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tool(folder)
+    check_files(num_frames=4)

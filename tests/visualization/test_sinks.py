@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 
+from mmvis.errors import InputError, InputFileError
 from mmvis.structures import FrameInstances, VideoInfo
 from mmvis.visualization import OverlayFolder, OverlayWindow, has_display
-from mmvis.visualization.sinks import video_names
 
 
 def record(video_id, *file_names):
@@ -15,6 +16,7 @@ def record(video_id, *file_names):
 
 class Frames:
     metainfo = {'classes': ('cat',)}
+    img_prefix = '/data'
     videos = [record(5, 'a/00003.jpg', 'a/00008.jpg'), record(2, 'b/00000.png')]
 
     @staticmethod
@@ -36,10 +38,20 @@ def test_pictures_have_the_names_of_the_data(tmp_path):
     assert files == {'a/00003.jpg': 0, 'a/00008.jpg': 50, 'b/00000.jpg': 100}
 
 
-def test_a_folder_that_does_not_name_one_video_gives_way_to_the_id():
-    videos = [record(1, 'x/0.jpg'), record(2, 'x/1.jpg'), record('p/q', '0.jpg'), record(4, '../y/0.jpg'),
-              record(5, '/abs/0.jpg'), record(6, 'm/0.jpg', 'n/0.jpg'), record(7, 'train/z/0.jpg'), record(8)]
-    assert video_names(videos) == ['1', '2', 'p_q', '4', '5', '6', 'train/z', '8']
+def test_frames_that_share_a_stem_have_a_picture_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(Frames, 'videos', [record(5, 'a/1.jpg', 'b/1.jpg'), record(2, 'b/00000.png')])
+    show(OverlayFolder(Frames(), tmp_path))
+    files = {path.relative_to(tmp_path).as_posix(): cv2.imread(str(path)).mean() for path in tmp_path.rglob('*.*')}
+    assert files == {'5/a%2F1.jpg': 0, '5/b%2F1.jpg': 50, '2/00000.jpg': 100}
+
+
+def test_pictures_are_not_written_among_the_frames_nor_where_they_cannot_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(Frames, 'img_prefix', str(tmp_path))
+    with pytest.raises(InputError, match='a, among the frames of the data set'):
+        OverlayFolder(Frames(), tmp_path)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputFileError, match='file/x cannot be written: .*file is not a folder'):
+        OverlayFolder(Frames(), tmp_path / 'file' / 'x')
 
 
 def test_the_window_can_be_closed_and_the_run_goes_on(monkeypatch):

@@ -33,7 +33,7 @@ def main() -> None:
     if not files:
         raise InputMissingError(f'{folder} holds no pictures ({", ".join(_PICTURES)}).')
     out = Path(args.out) if args.out else folder / 'video.mp4'
-    with VideoFile(out, args.fps) as video:
+    with VideoFile(out, args.fps, files) as video:
         size = None
         for file in files:
             image = cv2.imread(str(file))

@@ -24,8 +24,10 @@ from mmvis.datasets import VISDataset  # noqa: E402
 from mmvis.engine import CfgOptions, load_config  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.registry import DATASETS  # noqa: E402
+from mmvis.structures.output_file import check_output_folder  # noqa: E402
 from mmvis.visualization import write_image  # noqa: E402
 from mmvis.visualization.analysis import VideoAnalysis, analysis_file, draw_locations  # noqa: E402
+from mmvis.visualization.names import check_apart  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,7 +71,11 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope('mmvis')
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    for index in chosen_videos(dataset, args.folder, args.videos):
+    check_output_folder(args.out)
+    videos = chosen_videos(dataset, args.folder, args.videos)
+    check_apart((Path(args.out) / analysis_file(args.folder, dataset.video_ids[index]).stem for index in videos),
+                (str(Path(dataset.img_prefix, name)) for index in videos for name in dataset.videos[index].file_names))
+    for index in videos:
         path = analysis_file(args.folder, dataset.video_ids[index])
         analysis, folder = VideoAnalysis.load(path), Path(args.out) / path.stem
         if len(analysis.features) != dataset.video_lengths[index]:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checko
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
+from mmvis.structures.output_file import check_output  # noqa: E402
 from mmvis.visualization.analysis import VideoAnalysis, plot_embeddings  # noqa: E402
 
 
@@ -33,6 +34,7 @@ def main() -> None:
         raise InputError(f'--titles: {len(titles)} titles for {len(args.files)} files.')
     if len(set(titles)) < len(titles):
         raise InputError(f'Every panel needs a title of its own (--titles), not {", ".join(titles)}.')
+    check_output(args.out, args.files)
     panels = {title: VideoAnalysis.load(file).features[:, :args.tracks] for title, file in zip(titles, args.files)}
     plot_embeddings(panels, Path(args.out))
     print(args.out)
