@@ -12,7 +12,7 @@ from mmvis.cli import ToolParser  # noqa: E402
 from mmvis.datasets import find_tree  # noqa: E402
 from mmvis.datasets.coco_categories import find_category_map  # noqa: E402
 from mmvis.errors import InputError, of_user_path  # noqa: E402
-from mmvis.structures.output_file import write_output  # noqa: E402
+from mmvis.structures.output_file import check_output, write_output  # noqa: E402
 
 
 def keep_categories(content: Dict[str, Any], category_ids: Collection[int]) -> Dict[str, Any]:
@@ -31,6 +31,7 @@ def keep_command(target: str, default_out: str) -> None:
     parser.add_argument('--out', default=default_out, metavar='FILE', help='file to write')
     args = parser.parse_args()
     source = Path(args.annotations or find_tree('coco', 'train', 'data').ann_file)
+    check_output(args.out, [source])
     with of_user_path(source, 'cannot be read'):
         text = source.read_bytes()
     try:
