@@ -32,7 +32,7 @@ from mmvis.apis import account_from_environment, benchmark_of, find_target, pack
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
-from mmvis.engine.launch import environment_number  # noqa: E402
+from mmvis.environment import environment_number, thread_number  # noqa: E402
 from mmvis.errors import InputError, InputMissingError, of_user_path  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules, official_pickle  # noqa: E402
 from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
@@ -112,7 +112,7 @@ def main() -> None:
         raise InputMissingError(f'Checkpoint {args.checkpoint} does not exist.')
     if args.launcher == 'none' and (args.gpus != 1 or environment_number('NNODES', 1, minimum=1) > 1):
         args.launcher = 'pytorch'
-        os.environ['OMP_NUM_THREADS'] = os.environ.get('OMP_NUM_THREADS') or '1'  # see set_threads
+        os.environ['OMP_NUM_THREADS'] = str(thread_number(1))  # see set_threads
         spawn(test_process, args.gpus, args)
     else:
         test(cfg, args)
@@ -208,7 +208,7 @@ def set_threads() -> None:
     Sums that are split over another number of threads differ in their last bits, and the results with them.
     """
     if not torch.cuda.is_available():
-        torch.set_num_threads(environment_number('OMP_NUM_THREADS', 1, minimum=1))
+        torch.set_num_threads(thread_number(1))
 
 
 def describe_run(cfg: Config, args: argparse.Namespace, dataset) -> Dict[str, Any]:

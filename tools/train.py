@@ -19,7 +19,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 from mmengine.config import Config  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
-from mmvis.engine.launch import environment_number  # noqa: E402
+from mmvis.environment import environment_number  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 
 

@@ -2,7 +2,8 @@
 from mmvis.cli import ToolParser, run_tool
 
 from .amp import MixedPrecisionOptimWrapper
-from .config import CfgOptions, find_config, load_config
+from .config import find_config, load_config
+from .config_values import CfgOptions
 from .hooks import DamagedFramesHook, FiniteLossHook, SafeCheckpointHook
 from .launch import LAUNCHERS, init_dist, spawn
 from .loops import VideoTestLoop, VideoValLoop

@@ -1,13 +1,17 @@
 """Reading configs."""
-import argparse
+import ast
 import functools
+import os
+import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import mmengine.config.config as mmengine_config
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmvis.errors import InputError, InputMissingError
+
+from .config_options import apply_options
 
 #: The configs of the project; beside them, those of the present directory.
 CONFIG_DIR = Path(__file__).resolve().parents[2] / 'configs'
@@ -35,50 +39,59 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     A path that does not exist is looked up by its file name under ``configs/``, so that a published command names a
     config of ours by the path that it has in the published repository.
 
+    An option either changes a key that something is built from (``optim_wrapper.optimizer.lr``), or a variable of the
+    file (``lr``, ``test_pipeline.0.scale``): then all that the file computes from the variable follows.
+
     Args:
         path: a file, or the name of one under ``configs/``.
-        cfg_options: dotted key -> value, as ``--cfg-options`` gives them.
+        cfg_options: dotted key -> value; texts of ``CfgOptions`` are read by the type that the key has.
 
     Raises:
-        FileNotFoundError: no such file, or its name stands for none or several under ``configs/``.
-        ValueError: the file cannot be read as a config, or an option does not fit it.
+        InputMissingError: no such file, or its name stands for none or several under ``configs/``.
+        InputError: the file cannot be read as a config, or an option does not fit it.
     """
     file = find_config(path)
     try:
         cfg = Config.fromfile(file)
     except Exception as error:  # a config is code: anything can go wrong in it
-        raise InputError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
-    for key, value in (cfg_options or {}).items():
-        before = _look_up(cfg._cfg_dict, key)
-        if _has_dicts(before) and value not in (None, [], ()) and not _has_dicts(value):
-            kind = 'dict' if isinstance(before, dict) else 'list of dicts'
-            raise InputError(f'--cfg-options {key}={value} does not fit {file}: {key} is a {kind} there; change one of '
-                             f'its keys, such as {key}.{_first_key(before)}=VALUE.')
-        try:
-            cfg.merge_from_dict({key: value})
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise InputError(f'--cfg-options {key}={value} does not fit {file}: {error}') from None
-    return cfg
+        raise InputError(_sentence(file, error)) from error
+    return apply_options(cfg, file, cfg_options or {})
 
 
-def _look_up(cfg: Any, key: str) -> Any:
-    """What stands under a dotted key; None if there is none."""
-    for name in key.split('.'):
-        if isinstance(cfg, dict):
-            cfg = cfg.get(name)
-        elif isinstance(cfg, (list, tuple)):
-            cfg = cfg[int(name)] if name.isdigit() and int(name) < len(cfg) else None
-        else:
-            return None
-    return cfg
+def _sentence(file: Path, error: Exception) -> str:
+    """What went wrong while a config was read, with the file of the chain and the line."""
+    start, reason = f'{file} cannot be read as a config:', ' '.join(str(error).split())
+    files: Dict[str, Path] = {}
+    for child, base in _chain(file):
+        if not base.is_file():
+            return f'{start} {child} names the base {base}, which is not there.'
+        files[os.path.realpath(base)] = base
+        if isinstance(error, SyntaxError):
+            try:
+                ast.parse(base.read_text(encoding='utf-8'))
+            except SyntaxError as mistake:
+                return f'{start} {_place(file, base, mistake.lineno)}{mistake.msg}.'
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if os.path.realpath(frame.filename) in files:
+            base = files[os.path.realpath(frame.filename)]
+            return f'{start} {_place(file, base, frame.lineno)}{type(error).__name__}: {reason}'
+    return f'{start} {type(error).__name__}: {reason}'
 
 
-def _has_dicts(value: Any) -> bool:
-    return isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(map(_has_dicts, value)))
+def _place(file: Path, base: Path, line: Optional[int]) -> str:
+    return f'line {line}: ' if base == file else f'{base}, line {line}: '
 
 
-def _first_key(value: Any) -> str:
-    return next(iter(value), 'KEY') if isinstance(value, dict) else f'0.{_first_key(value[0])}'
+def _chain(file: Path, child: Optional[Path] = None) -> Iterator[tuple]:
+    """A config and all its bases that are files, each as (the file that names it, the file)."""
+    yield child, file
+    try:
+        bases = mmengine_config.Config._get_base_files(str(file))
+    except Exception:  # told for the file itself
+        return
+    for base in bases:
+        if isinstance(base, str) and '::' not in base:
+            yield from _chain(Path(os.path.normpath(file.parent / base)), file)
 
 
 def find_config(path: str) -> Path:
@@ -96,18 +109,3 @@ def find_config(path: str) -> Path:
     names = sorted(file.stem for file in CONFIG_DIR.rglob('*.py') if '_base_' not in file.parts)
     raise InputMissingError(f'There is no config {path}, nor one of this name under {CONFIG_DIR}, which has: '
                             f'{", ".join(names)}.')
-
-
-class CfgOptions(DictAction):
-    """argparse action of ``--cfg-options key=value ...``."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: List[str],
-                 option_string: Optional[str] = None) -> None:
-        for item in values:
-            if '=' not in item:
-                parser.error(f'{option_string}: {item!r} is not of the form key=value.')
-            try:
-                super().__call__(parser, namespace, [item], option_string)
-            except (AssertionError, RecursionError):  # mmengine's parser on open brackets, and on dict(a=1,b=2)
-                parser.error(f'{option_string}: {item!r} cannot be read: a value is a number, a word, or a list of '
-                             f'such ([1,2] or (1,2)); the keys of a dict are changed one by one, as in model.depth=50.')

@@ -17,6 +17,7 @@ import torch.multiprocessing
 from torch.multiprocessing import _prctl_pr_set_pdeathsig
 
 from mmvis.cli import end_process
+from mmvis.environment import environment_number
 from mmvis.errors import InputError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -63,50 +64,56 @@ def launcher_variables(launcher: str, environ: Mapping[str, str]) -> Dict[str, s
                          f'start the tool with {starter}.') from None
 
 
+def _number(environ: Mapping[str, str], name: str, default: Optional[int] = None, minimum: int = 0) -> str:
+    """A number that the launcher has to set, unless there is a default."""
+    number = environment_number(name, default, minimum, environ)
+    if number is None:
+        raise KeyError(name)
+    return str(number)
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    if not environ.get(name):  # set to nothing is not set
+        raise KeyError(name)
+    return environ[name]
+
+
 def _pytorch_variables(environ: Mapping[str, str]) -> Dict[str, str]:
-    return {name: environ[name] for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')}
+    return {
+        'RANK': _number(environ, 'RANK'),
+        'WORLD_SIZE': _number(environ, 'WORLD_SIZE', minimum=1),
+        'LOCAL_RANK': _number(environ, 'LOCAL_RANK'),
+        'MASTER_ADDR': _text(environ, 'MASTER_ADDR'),
+        'MASTER_PORT': _number(environ, 'MASTER_PORT'),
+    }
 
 
 def _slurm_variables(environ: Mapping[str, str]) -> Dict[str, str]:
     # 'gpu-[03-05,7],big1' -> 'gpu-03': the first host, without asking scontrol
-    first_host = re.sub(r'\[([^\],-]+)[^\]]*\]', r'\1', environ['SLURM_NODELIST']).split(',')[0]
+    first_host = re.sub(r'\[([^\],-]+)[^\]]*\]', r'\1', _text(environ, 'SLURM_NODELIST')).split(',')[0]
     # two jobs on one machine must not meet at one port
-    port = DEFAULT_PORT + int(environ.get('SLURM_JOB_ID') or 0) % 1000
+    port = DEFAULT_PORT + environment_number('SLURM_JOB_ID', 0, 0, environ) % 1000
     return {
-        'RANK': environ['SLURM_PROCID'],
-        'WORLD_SIZE': environ['SLURM_NTASKS'],
-        'LOCAL_RANK': environ['SLURM_LOCALID'],
-        'MASTER_ADDR': environ.get('MASTER_ADDR', first_host),
-        'MASTER_PORT': environ.get('MASTER_PORT', str(port)),
+        'RANK': _number(environ, 'SLURM_PROCID'),
+        'WORLD_SIZE': _number(environ, 'SLURM_NTASKS', minimum=1),
+        'LOCAL_RANK': _number(environ, 'SLURM_LOCALID'),
+        'MASTER_ADDR': environ.get('MASTER_ADDR') or first_host,
+        'MASTER_PORT': _number(environ, 'MASTER_PORT', port),
     }
 
 
 def _mpi_variables(environ: Mapping[str, str]) -> Dict[str, str]:
-    size, local_size = environ['OMPI_COMM_WORLD_SIZE'], environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
+    size = _number(environ, 'OMPI_COMM_WORLD_SIZE', minimum=1)
     # with all processes on one machine there is no address to give
-    address = environ.get('MASTER_ADDR', '127.0.0.1') if size == local_size else environ['MASTER_ADDR']
+    on_one_machine = size == environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
+    address = environ.get('MASTER_ADDR') or '127.0.0.1' if on_one_machine else _text(environ, 'MASTER_ADDR')
     return {
-        'RANK': environ['OMPI_COMM_WORLD_RANK'],
+        'RANK': _number(environ, 'OMPI_COMM_WORLD_RANK'),
         'WORLD_SIZE': size,
-        'LOCAL_RANK': environ['OMPI_COMM_WORLD_LOCAL_RANK'],
+        'LOCAL_RANK': _number(environ, 'OMPI_COMM_WORLD_LOCAL_RANK'),
         'MASTER_ADDR': address,
-        'MASTER_PORT': environ.get('MASTER_PORT', str(DEFAULT_PORT)),
+        'MASTER_PORT': _number(environ, 'MASTER_PORT', DEFAULT_PORT),
     }
-
-
-def environment_number(name: str, default: int, minimum: int = 0) -> int:
-    """A number that the environment sets; empty is unset, of a list (``OMP_NUM_THREADS=4,2``) the first counts.
-
-    Raises:
-        InputError: it is no whole number, or less than ``minimum``.
-    """
-    text = os.environ.get(name, '').strip()
-    if not text:
-        return default
-    first = text.split(',')[0].strip()
-    if not first.isascii() or not first.isdigit() or int(first) < minimum:
-        raise InputError(f'The environment variable {name} is {text!r}: a whole number from {minimum} on is needed.')
-    return int(first)
 
 
 def spawn(function: Callable, num_processes: int, *args) -> None:
@@ -127,15 +134,15 @@ def spawn(function: Callable, num_processes: int, *args) -> None:
     if num_nodes > 1 and not os.environ.get('MASTER_ADDR'):
         raise InputError(f'NNODES is {num_nodes}, but MASTER_ADDR, the address of the first machine, is not set.')
     if num_nodes > 1:
-        address, port = os.environ['MASTER_ADDR'], os.environ.get('MASTER_PORT', DEFAULT_PORT)
+        address, port = os.environ['MASTER_ADDR'], environment_number('MASTER_PORT', DEFAULT_PORT)
     else:
         address, port = '127.0.0.1', _free_port()
     variables = {'WORLD_SIZE': str(num_nodes * num_processes), 'MASTER_ADDR': address,
-                 'MASTER_PORT': os.environ.get('PORT', str(port))}
+                 'MASTER_PORT': str(environment_number('PORT', port))}
     # N processes that each take all cores would slow one another down
     threads = str(max(1, (os.cpu_count() or 1) // num_processes))
-    os.environ.setdefault('OMP_NUM_THREADS', threads)
-    os.environ.setdefault('MKL_NUM_THREADS', threads)
+    for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
+        os.environ[name] = os.environ.get(name) or threads
     try:
         torch.multiprocessing.spawn(
             _run_process, (function, args, variables, node_rank * num_processes), nprocs=num_processes)

@@ -27,6 +27,7 @@ from mmvis.registry import MODEL_WRAPPERS, RUNNERS
 from mmvis.version import __version__
 
 from .checkpoint import (find_checkpoints, pack_message_hub, read_training_state, restore_message_hub, write_checkpoint)
+from .config_check import prepare_config
 from .launch import init_dist
 from .rng import get_rng_state
 
@@ -44,6 +45,7 @@ def build_runner(cfg: Config) -> 'VISRunner':
     Raises:
         ValueError: an unknown logger, or one whose package is not installed.
     """
+    prepare_config(cfg)
     with of_user_path(cfg.work_dir, 'cannot be made'):
         os.makedirs(cfg.work_dir, exist_ok=True)
     loggers = cfg.get('loggers', ['local'])

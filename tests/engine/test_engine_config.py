@@ -1,4 +1,6 @@
 """Finding and reading configs; the shared base configs."""
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,11 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 from mmvis.engine import CfgOptions, ToolParser, find_config, load_config
 from mmvis.engine import config as config_module
+from mmvis.engine.config_check import prepare_config
+from mmvis.engine.config_keys import check_keys
+from mmvis.engine.config_options import look_up
+from mmvis.engine.config_values import read_value
+from mmvis.errors import InputError
 
 
 @pytest.fixture
@@ -41,8 +48,8 @@ def test_unknown_name_lists_the_configs(folder):
 
 
 def test_options_change_the_config(folder):
-    cfg = load_config('one.py', {'model.depth': 101, 'model.stages.1.width': 5, 'new.key': 'x'})
-    assert cfg.model == dict(depth=101, stages=[dict(width=1), dict(width=5)]) and cfg.new.key == 'x'
+    cfg = load_config('one.py', {'model.depth': 101, 'model.stages.1.width': 5, 'work_dir': 'x'})
+    assert cfg.model == dict(depth=101, stages=[dict(width=1), dict(width=5)]) and cfg.work_dir == 'x'
 
 
 @pytest.mark.parametrize('key', ['model.stages.7.width', 'model.stages.x', 'model.depth.x'])
@@ -65,19 +72,156 @@ def test_a_dict_may_be_dropped_or_replaced(folder):
     assert load_config('one.py', {'model.stages': [dict(width=7)]}).model.stages == [dict(width=7)]
 
 
-@pytest.mark.parametrize('item', ['model.norm=dict(type=GN,num_groups=8)', 'model.stages=[1,(2'])
-def test_value_that_cannot_be_read_is_said(item, capsys):
+def options(*items):
     parser = ToolParser()
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions)
-    with pytest.raises(SystemExit):
-        parser.parse_args(['--cfg-options', 'a=1', item])
-    assert f'{item!r} cannot be read: a value is a number' in capsys.readouterr().err
-    assert parser.parse_args(['--cfg-options', 'a=1', 'b=[x,2]']).cfg_options == {'a': 1, 'b': ['x', 2]}
+    return parser.parse_args(['--cfg-options', *items]).cfg_options
 
 
-def test_config_with_a_mistake_is_named(folder):
-    (folder / 'a/one.py').write_text('model = dict(\n')
-    with pytest.raises(ValueError, match='one.py cannot be read as a config: SyntaxError'):
+@pytest.mark.parametrize('item, reason', [('model.depth=abc', 'a number is expected, such as the 50'),
+                                          ('model.depth=', 'a number is expected'),
+                                          ('model.stages=[1,(2]', 'is not closed'), ('model.stages=(1,2', 'not closed'),
+                                          ('model.depth=dict(type=GN,num_groups=8)', 'keys of a dict are changed one by')])
+def test_value_that_cannot_be_read_is_said(folder, item, reason):
+    with pytest.raises(InputError, match=f'--cfg-options {re.escape(item)} does not fit .*one.py: .*{reason}'):
+        load_config('one.py', options(item))
+
+
+@pytest.mark.parametrize('text', ['my data', 'a,b', '2021', '1e5', 'C:\\new folder\\x', 'Bücher/日本', '[x]', '(1,2)', 'True',
+                                  "it's", ' x ', 'a=b', 'a(b'])
+@pytest.mark.parametrize('before', ['data', None])
+def test_a_text_stays_as_it_is(folder, text, before):
+    (folder / 'a/one.py').write_text(f"train_dataloader = dict(dataset=dict(type='VISDataset', ann_file={before!r}))\n")
+    for value in (text, f'"{text}"'):
+        cfg = load_config('one.py', options(f'train_dataloader.dataset.ann_file={value}', f'load_from={value}'))
+        assert cfg.train_dataloader.dataset.ann_file == text and type(cfg.train_dataloader.dataset.ann_file) is str
+        assert cfg.load_from == text
+    assert load_config('one.py', options('train_dataloader.dataset.ann_file=None')).train_dataloader.dataset.ann_file is None
+
+
+@pytest.mark.parametrize('text, before, value', [
+    ('5', 1, 5), ('1e-4', 1, 1e-4), ('-3', 2.5, -3), ('"7"', 1, 7), ('None', 1, None), ('(192, 108)', (3, 4), (192, 108)),
+    ('(1,2)', None, (1, 2)), ('[1,2.5,x]', None, [1, 2.5, 'x']), ('1,2', None, [1, 2]), ('[(1,2),[a,b],c]', None, [(1, 2), ['a', 'b'], 'c']),
+    ('[]', [1], []), ('()', None, ()), ('(1,)', None, (1,)), ('false', True, False), ('True', False, True), ('true', None, True),
+    ('word', None, 'word'), ('two words', None, 'two words'), ("'2021'", None, '2021'), ('', None, ''), ("['a, b','c']", None, ['a, b', 'c']),
+    ('local,2021', ['local'], ['local', '2021']), ('one', ['local'], ['one']), ('14,18', [8, 11], [14, 18])])
+def test_values_are_read_by_the_type_of_the_key(text, before, value):
+    read = read_value(text, before)
+    assert read == value and type(read) is type(value)
+
+
+def test_resume_is_a_switch_or_a_file(folder):
+    (folder / 'a/one.py').write_text('resume = False\n')
+    values = ('True', 'false', '2021', 'my run/epoch_3.pth')
+    assert [load_config('one.py', options(f'resume={value}')).resume for value in values] == [True, False, '2021', values[3]]
+
+
+RECIPE = """_base_ = '../_base_/three.py'
+lr = 0.1
+scale = (4, 3)
+unused = 7
+norm_cfg = dict(type='GN', groups=2)
+pipeline = [dict(type='ClipResize', scale=scale)]
+train_dataloader = dict(dataset=dict(type='VISDataset', pipeline=pipeline, data_root='{{ fileDirname }}'), drop_last=False)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=2 * lr))
+train_cfg = dict(type='EpochTrainLoop', max_epochs=3)
+"""
+
+
+@pytest.mark.parametrize('item, key, value', [
+    ('lr=0.5', 'optim_wrapper.optimizer.lr', 1.0), ('scale=(8,6)', 'train_dataloader.dataset.pipeline.0.scale', (8, 6)),
+    ('pipeline.0.scale=(2,1)', 'train_dataloader.dataset.pipeline.0.scale', (2, 1)), ('width=9', 'model.stages', [9, 10])])
+def test_what_a_file_computes_from_a_variable_follows_it(folder, item, key, value):
+    (folder / '_base_/three.py').write_text('width = 1\nmodel = dict(stages=[width, width + 1])\n')
+    (folder / 'a/one.py').write_text(RECIPE)
+    before, cfg = load_config('one.py'), load_config('one.py', options(item))
+    assert look_up(cfg._cfg_dict, key) == value != look_up(before._cfg_dict, key) and cfg.filename == before.filename
+    assert cfg.train_dataloader.dataset.data_root == str(folder / 'a')
+    assert load_config('one.py')._cfg_dict == before._cfg_dict
+
+
+@pytest.mark.parametrize('item, sentence', [
+    ('unused=8', 'would change nothing: .*one.py has unused, but builds nothing from it'),
+    ('norm_cfg.groups=8', 'would change nothing'),
+    ('optim_wraper.optimizer.lr=1', 'has no optim_wraper.* Did you mean optim_wrapper.optimizer.lr[?]'),
+    ('data_root=x', 'has no data_root.* Did you mean train_dataloader.dataset.data_root[?]'),
+    ('train_cfg.max_epoch=7', 'the EpochTrainLoop at train_cfg of .*one.py takes no max_epoch. Did you mean train_cfg.max_epochs[?]'),
+    ('optim_wrapper.optimizer.lrr=1', 'Did you mean optim_wrapper.optimizer.lr[?]'),
+    ('train_dataloader.dataset.max_video=1', 'Did you mean train_dataloader.dataset.max_videos[?]'),
+    ('train_dataloader.batchsize=1', 'Did you mean train_dataloader.batch_size[?]'),
+    ('env_cfg.dist_cfg.timout=1', 'Did you mean env_cfg.dist_cfg.timeout[?]'),
+    ('model.x=1', 'model of .*one.py takes no x'), ('lr.x=1', 'does not fit|change nothing')])
+def test_a_key_that_nothing_reads_is_refused(folder, item, sentence):
+    (folder / 'a/one.py').write_text(RECIPE + 'env_cfg = dict(dist_cfg=dict())\n')
+    with pytest.raises(InputError, match=f'--cfg-options {item}.*{sentence}'):
+        load_config('one.py', options(item))
+
+
+def test_a_key_that_the_class_takes_is_accepted(folder):
+    (folder / 'a/one.py').write_text(RECIPE + "default_hooks = dict(save=dict(type='SafeCheckpointHook'))\n")
+    taken = options('optim_wrapper.optimizer.momentum=0.9', 'train_cfg.val_interval=2', 'default_hooks.save.max_keep_ckpts=3',
+                    'default_hooks.mine.type=LoggerHook', 'optim_wrapper.clip_grad.max_norm=1', 'train_dataloader.prefetch_factor=4',
+                    'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.1', 'randomness.seed=3',
+                    'train_dataloader.dataset.classes=2021,b', 'optim_wrapper.optimizer.betas=(0.9,0.99)',
+                    'optim_wrapper.optimizer.type=AdamW')
+    assert 'optim_wrapper.optimizer.betas' in taken
+    del taken['optim_wrapper.optimizer.momentum']  # which AdamW has not
+    cfg = load_config('one.py', taken)
+    assert cfg.default_hooks.save.max_keep_ckpts == 3 and cfg.train_dataloader.dataset.classes == ['2021', 'b']
+    with pytest.raises(InputError, match='the AdamW at optim_wrapper.optimizer of .* takes no momentum'):
+        load_config('one.py', {**options('optim_wrapper.optimizer.momentum=0.9'), **taken})
+
+
+def test_every_config_has_only_keys_that_are_read():
+    for path in sorted(config_module.CONFIG_DIR.glob('*/*.py')):
+        check_keys(load_config(str(path)))
+
+
+def test_a_key_of_a_file_that_nothing_takes_is_named(folder):
+    (folder / 'a/one.py').write_text(RECIPE.replace('lr=2', 'lrr=2'))
+    with pytest.raises(InputError, match=r'a/one.py: optim_wrapper.optimizer.lrr: the SGD .* takes no lrr. Did you mean .*\.lr[?]'):
+        check_keys(load_config('one.py'))
+
+
+@pytest.mark.parametrize('key, value, sentence', [
+    ('train_dataloader.batch_size', 0, 'batch_size is 0: a whole number of at least 1'),
+    ('train_dataloader.batch_size', 1.5, 'batch_size is 1.5'), ('train_dataloader.num_workers', -1, 'num_workers is -1'),
+    ('log_level', 'NOPE', "log_level is 'NOPE': take one of DEBUG"), ('train_cfg.max_epochs', 0, 'max_epochs is 0'),
+    ('optim_wrapper.optimizer.lr', float('nan'), 'lr is nan'), ('optim_wrapper.optimizer.lr', 'abc', "lr is 'abc'")])
+def test_a_value_that_cannot_be_is_said(folder, key, value, sentence):
+    (folder / 'a/one.py').write_text(RECIPE)
+    with pytest.raises(InputError, match=f'a/one.py: .*{re.escape(sentence)}'):
+        prepare_config(load_config('one.py', {key: value}))
+
+
+def test_videos_are_run_one_by_one():
+    cfg = load_config('masktrack_rcnn_r18_fpn_sample.py', {'test_dataloader.batch_size': 2})
+    with pytest.raises(InputError, match='test_dataloader.batch_size is 2, but videos are run one after another.*chunk_size'):
+        prepare_config(cfg)
+
+
+def test_a_loader_without_workers_has_nothing_that_is_for_workers(folder):
+    (folder / 'a/one.py').write_text('train_dataloader = dict(num_workers=2, persistent_workers=True, prefetch_factor=4)\n'
+                                     'val_dataloader = train_dataloader\n')
+    cfg = load_config('one.py', {'train_dataloader.num_workers': 0})
+    prepare_config(cfg)
+    assert cfg.train_dataloader == dict(num_workers=0)
+    assert cfg.val_dataloader == dict(num_workers=2, persistent_workers=True, prefetch_factor=4)
+
+
+@pytest.mark.parametrize('text, sentence', [
+    ('x = 1\nmodel = dict(\n', "one.py cannot be read as a config: line 2: '[(]' was never closed"),
+    ('x = 1\n\nx = nothing\n', "one.py cannot be read as a config: line 3: NameError: name 'nothing' is not"),
+    ('_base_ = []\nimport no_such_module_here', 'one.py cannot be read as a config: .*no_such_module_here'),
+    ("custom_imports = dict(imports=['no_such_module_here'])", 'cannot be read as a config: .*no_such_module_here'),
+    ("_base_ = ['../_base_/three.py', 'gone.py']", 'one.py cannot be read .*one.py names the base .*a/gone.py, which is not'),
+    ("_base_ = '../_base_/bad.py'", 'one.py cannot be read .*_base_/bad.py, line 2: invalid syntax'),
+    ("_base_ = '../_base_/zero.py'", 'one.py cannot be read .*_base_/zero.py, line 1: ZeroDivisionError')])
+def test_config_with_a_mistake_is_named(folder, text, sentence):
+    (folder / '_base_/bad.py').write_text('x = 1\ny = = 2\n')
+    (folder / '_base_/zero.py').write_text('x = 1 / 0\n')
+    (folder / 'a/one.py').write_text(text)
+    with pytest.raises(InputError, match=sentence):
         load_config('one.py')
 
 

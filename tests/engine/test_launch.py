@@ -7,7 +7,7 @@ from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
 
 from mmvis.engine import VISRunner, launch, run_tool
-from mmvis.engine.launch import environment_number, launcher_variables
+from mmvis.engine.launch import launcher_variables
 from mmvis.errors import InputError
 
 
@@ -43,19 +43,6 @@ def test_several_machines_need_an_address(monkeypatch):
     monkeypatch.delenv('MASTER_ADDR', raising=False)
     with pytest.raises(ValueError, match='MASTER_ADDR'):
         launch.spawn(print, 1)
-
-
-@pytest.mark.parametrize('text, number', [('', 3), (' ', 3), ('0', 0), ('4,2', 4)])
-def test_number_of_the_environment(text, number, monkeypatch):
-    monkeypatch.setenv('NNODES', text)
-    assert environment_number('NNODES', 3) == number
-
-
-@pytest.mark.parametrize('text', ['auto', '-1', '1.5', '٣', ','])
-def test_what_is_no_number_is_a_sentence(text, monkeypatch):
-    monkeypatch.setenv('NNODES', text)
-    with pytest.raises(InputError, match='NNODES is .* a whole number from 0 on is needed'):
-        environment_number('NNODES', 1)
 
 
 def batch(size):

@@ -13,8 +13,9 @@ model = dict(
     bbox_head=dict(type='IAIHead', num_classes=40, max_obj_num=20, in_channels=256, feat_channels=256, stacked_convs=4,
                    strides=(8, 16, 32, 64, 128), num_mask_levels=3, mask_branch_channels=128, mask_branch_convs=4,
                    center_radius=1.5),
-    # The published rule keeps every third frame for ever; policy='bounded' is for streams.
-    memory=dict(policy='official', interval=3),
+    # The published rule keeps every third frame for ever; policy='bounded' is for streams, the last two are its limits.
+    memory=dict(policy='official', interval=3, max_frames=30, max_age=300),
     test_cfg=dict(nms_pre=200, cls_score_thr=0.1, id_score_thr=0.1, nms_iou_thr=0.5, max_per_img=10,
+                  associate_by='identity',
                   # forget_after=N: on a stream, N frames after an instance was last seen its slot may go to another.
                   video_score_thr=0.05, forget_after=None))
