@@ -1,10 +1,12 @@
 """The errors of input: what the user gave is wrong. They alone cost one sentence; all else is a bug and keeps its
 traceback.
 
-The sentence names the file, the field and the value. Imports nothing, so that every part and every tool can raise them.
+The sentence names the file, the field and the value. Imports nothing of the project, so that every part and every tool
+can raise them.
 """
+import reprlib
 from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional
 
 
 class InputError(ValueError):
@@ -38,3 +40,15 @@ def of_user_path(path, doing: Optional[str] = None) -> Iterator[None]:
     except OSError as error:
         kind = InputMissingError if isinstance(error, FileNotFoundError) else InputFileError
         raise kind(f'{path} {doing or "cannot be opened"}: {error.strerror or error}.') from error
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 80
+_REPR.maxlong = 40
+
+
+def shown(value: Any) -> str:
+    """A value of a file or a setting as a sentence shows it: in one line, short however large it is or deeply nested,
+    with what a terminal would obey or cannot write escaped.
+    """
+    return _REPR.repr(value).encode('utf-8', 'backslashreplace').decode()

@@ -18,9 +18,22 @@ import mmvis  # noqa: E402,F401  (supplies mmcv's operators before a test module
 import pytest  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
+from mmvis.structures.compiled import NUMBA_VARIABLE  # noqa: E402
+from mmvis.structures.rle_decode import rle_kernels  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def own_scope():
     """A runner leaves its default scope behind; every test starts in ours."""
     with DefaultScope.overwrite_default_scope('mmvis'):
         yield
+
+
+@pytest.fixture(params=['numba', 'numpy'])
+def backend(request, monkeypatch):
+    """The test runs with the loops that numba compiles and with those in NumPy."""
+    monkeypatch.setenv(NUMBA_VARIABLE, '1' if request.param == 'numba' else '0')
+    if request.param == 'numba':
+        pytest.importorskip('numba')
+        assert rle_kernels().__name__.endswith('numba')
+    yield request.param

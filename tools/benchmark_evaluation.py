@@ -19,7 +19,7 @@ import numpy as np
 from mmdet.evaluation.functional import YTVIS, YTVISeval
 
 from mmvis.evaluation import Evaluation, Evaluator, evaluate_results
-from mmvis.evaluation.masks import NUMBA_VARIABLE, kernels
+from mmvis.structures.compiled import NUMBA_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tests'))
@@ -79,15 +79,13 @@ def measure(files: Tuple[Path, Path], rounds: int) -> Tuple[Dict[str, List[float
 
     for _ in range(rounds):
         peer = timed('mmdet', lambda: evaluate_with_mmdet(gt, results))
-        for copy in Path(os.environ['XDG_CACHE_HOME'], 'mmvis', 'annotations').glob('*.truth'):
+        for copy in Path(os.environ['XDG_CACHE_HOME'], 'mmvis', 'annotations').glob('truth*'):
             copy.unlink()
         check_equal(timed('first', lambda: evaluate_results(results, gt)), peer)
         check_equal(timed('kept', lambda: evaluate_results(results, gt)), peer)
         os.environ[NUMBA_VARIABLE] = '0'
-        kernels.cache_clear()
         check_equal(timed('numpy', lambda: evaluate_results(results, gt)), peer)
         del os.environ[NUMBA_VARIABLE]
-        kernels.cache_clear()
     evaluator = Evaluator(results, gt)
     timed('tracking', evaluator.tracking)
     entries = [entry for entries in evaluator.entries.values() for entry in entries]

@@ -15,9 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+from mmvis.annotations import no_garbage_collection  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules  # noqa: E402
-from mmvis.evaluation.ground_truth import no_garbage_collection  # noqa: E402
 from mmvis.evaluation.output import as_csv, as_dict, write_json  # noqa: E402
 from mmvis.evaluation.rules import BENCHMARKS  # noqa: E402
 from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402

@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
+from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
-from mmvis.datasets.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.structures.output_file import check_output, check_output_folder  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402

@@ -1,7 +1,7 @@
 """The category tables of the public sets, and how a file's own table is matched with one."""
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple, Union
 
-from mmvis.errors import InputError
+from mmvis.errors import InputError, shown
 
 #: YouTube-VIS 2019: category id -> name; the published ids run from 1 in this order.
 YTVIS_2019 = dict(enumerate((
@@ -51,11 +51,16 @@ def choose_classes(table: Table, classes: Optional[Sequence[str]], ann_file: str
     leaves out are not read.
 
     Raises:
-        ValueError: a name of ``classes`` is not in the file's table.
+        ValueError: a name of ``classes`` is not in the file's table, or two categories have it.
     """
+    ids: Dict[str, Union[int, str]] = {}
+    for category_id, name in table:
+        if name in ids and (classes is None or name in classes):
+            raise InputError(f'{ann_file}: categories: ids {ids[name]!r} and {category_id!r} have the same name, '
+                             f'{shown(name)}, so it does not say which class is meant.')
+        ids[name] = category_id
     if classes is None:
         return list(table)
-    ids = {name: category_id for category_id, name in table}
     for name in classes:
         if name not in ids:
             raise InputError(f'{ann_file}: categories: the class {name!r} of `classes` is not there; '

@@ -1,6 +1,7 @@
 """The one dataset class: a YouTube-VIS annotation file and its frames, as training clips or as test chunks."""
 import logging
 import os
+from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -8,10 +9,10 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations
 from mmvis.errors import InputError, InputMissingError, of_user_path
 from mmvis.registry import DATASETS, TRANSFORMS
 
-from .annotations import AnnotationIndex, VideoRecord, load_annotations
 from .categories import OVIS, YTVIS_2019, YTVIS_2021, choose_classes, match_published
 from .clip import Clip, ClipFrame, pack_chunk, pack_clip
 from .images import read_frame
@@ -72,7 +73,7 @@ class VISDataset(Dataset):
         self.test_mode = test_mode
         self.redraw_empty = redraw_empty
         self.ann_file, self.img_prefix = self._find_files(split, data_root, ann_file, img_prefix)
-        self.index: AnnotationIndex = load_annotations(self.ann_file)
+        self.index: AnnotationIndex = load_annotations(self.ann_file, note=partial(print_log, logger='current'))
         self.has_annotations: bool = self.index.meta['has_annotations']
         self._set_classes(classes)
         num_videos = len(self.index) if max_videos is None else min(max_videos, len(self.index))

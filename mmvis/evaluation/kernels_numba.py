@@ -1,89 +1,12 @@
-"""The inner loops of the evaluator, compiled on first use. ``kernels_numpy`` gives the same integers.
-
-numba keeps the machine code in ``__pycache__`` beside this file or, where that cannot be written, in the user's cache
-folder; where neither can be, or the disk is full, or what is there is damaged, it compiles anew in every process.
-"""
-import logging
-from typing import Any, Callable
-
+"""The inner loops of the evaluator, compiled on first use. ``kernels_numpy`` gives the same integers."""
 import numpy as np
-from mmengine.logging import print_log
-from numba import njit
+
+from mmvis.structures.compiled import CompiledLoop
 
 from . import kernels_numpy
 
 
-class _Compiled:
-    """A function compiled when it is first called with arguments of a kind."""
-    _told = False
-
-    def __init__(self, function: Callable) -> None:
-        self._function = function
-        try:
-            self._compiled = njit(cache=True, nogil=True)(function)
-        except RuntimeError:  # no folder for the machine code
-            self._compiled = njit(nogil=True)(function)
-
-    def __call__(self, *args) -> Any:
-        try:
-            return self._compiled(*args)
-        except Exception as error:  # a full disk, or whatever the reader of a damaged file raises; a real one comes again
-            self._compiled = njit(nogil=True)(self._function)
-            result = self._compiled(*args)
-            if not _Compiled._told:
-                _Compiled._told = True
-                print_log(f'The compiled evaluation could not be kept or read ({error}): it is compiled anew.',
-                          logger='current', level=logging.WARNING)
-            return result
-
-
-@_Compiled
-def decode(text, ends, capacity, spans, starts, pixels):
-    """See kernels_numpy.decode."""
-    at, used = 0, 0
-    starts[0] = 0
-    for m in range(len(ends)):
-        before, one_back = np.int64(0), np.int64(0)  # the runs two and one before
-        position, area, run_idx = np.int64(0), np.int64(0), 0
-        end = ends[m]
-        while at < end:
-            value = np.int64(text[at]) - 48
-            at += 1
-            if 0 <= value < 32:  # one byte, as most are
-                run = value - ((value & 16) << 1)
-            else:
-                run, shift = value & 31, 5
-                while value & 32:
-                    if value < 0 or value > 63 or at == end or shift > 50:
-                        return m
-                    value = np.int64(text[at]) - 48
-                    at += 1
-                    run |= (value & 31) << shift
-                    shift += 5
-                if value < 0 or value > 63:
-                    return m
-                if value & 16:
-                    run -= np.int64(1) << shift
-            if run_idx > 2:
-                run += before
-            if run < 0 or run > capacity[m] - position:
-                return m
-            if run_idx & 1 and run > 0:
-                spans[used, 0] = position
-                spans[used, 1] = position + run
-                used += 1
-                area += run
-            position += run
-            before, one_back = one_back, run
-            run_idx += 1
-        if position != capacity[m]:
-            return m
-        starts[m + 1] = used
-        pixels[m] = area
-    return -1
-
-
-@_Compiled
+@CompiledLoop
 def overlap(first, second, pairs, inter, union):
     """See kernels_numpy.overlap."""
     frames_a, heights_a, widths_a, pixels_a, starts_a, spans_a = first
@@ -121,4 +44,4 @@ def overlap(first, second, pairs, inter, union):
                 union[p, t] = pixels_a[a] + pixels_b[b]
 
 
-assign = _Compiled(kernels_numpy.assign)
+assign = CompiledLoop(kernels_numpy.assign)

@@ -1,6 +1,4 @@
 """The masks of many tracks as flat arrays, decoded once, and what two tracks have in common."""
-import functools
-import os
 from dataclasses import dataclass
 from itertools import chain
 from types import ModuleType
@@ -9,27 +7,17 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from mmvis.errors import InputError
+from mmvis.structures.compiled import choose_kernels
+from mmvis.structures.rle_decode import LONGEST_SIDE, Spans, decode_counts, describe_damage
 
 from . import kernels_numpy
 
 Segmentations = Sequence[Optional[Mapping[str, Any]]]
 
-#: Set to 0 to do without numba.
-NUMBA_VARIABLE = 'MMVIS_NUMBA'
-#: Pixel numbers of a frame must fit into 32 bits.
-_LONGEST_SIDE = 65535
 
-
-@functools.lru_cache(maxsize=None)
 def kernels() -> ModuleType:
     """The inner loops: compiled where numba is installed, else in NumPy, with the same results."""
-    if os.environ.get(NUMBA_VARIABLE) == '0':
-        return kernels_numpy
-    try:
-        from . import kernels_numba  # numba takes a second to import
-    except ImportError:
-        return kernels_numpy
-    return kernels_numba
+    return choose_kernels(kernels_numpy, 'mmvis.evaluation.kernels_numba')
 
 
 @dataclass
@@ -51,15 +39,14 @@ class TrackMasks:
     spans: np.ndarray
 
     @classmethod
-    def from_present(cls, frames: np.ndarray, present: np.ndarray, sizes: np.ndarray, pixels: np.ndarray,
-                     starts: np.ndarray, spans: np.ndarray) -> 'TrackMasks':
-        """Put P masks in their places: present bool [M], sizes int64 [P, 2], pixels [P], starts [P + 1]."""
+    def from_present(cls, frames: np.ndarray, present: np.ndarray, sizes: np.ndarray, found: Spans) -> 'TrackMasks':
+        """Put P masks in their places: present bool [M], sizes int64 [P, 2]."""
         heights, widths = np.full(len(present), -1, np.int32), np.full(len(present), -1, np.int32)
         heights[present], widths[present] = sizes.T
-        all_pixels = np.zeros(len(present), np.int64)
-        all_pixels[present] = pixels
-        return cls(np.asarray(frames, np.int64), heights, widths, all_pixels,
-                   starts[np.concatenate([[0], np.cumsum(present)])], spans[:starts[-1]])
+        pixels = np.zeros(len(present), np.int64)
+        pixels[present] = found.areas
+        return cls(np.asarray(frames, np.int64), heights, widths, pixels,
+                   found.starts[np.concatenate([[0], np.cumsum(present)])], found.spans)
 
     def __len__(self) -> int:
         return len(self.frames) - 1
@@ -97,38 +84,20 @@ def read_masks(tracks: Sequence[Segmentations], owners: Sequence[str]) -> TrackM
     try:
         counts = [rle['counts'] for rle in rles]
         sizes = np.array([rle['size'] for rle in rles] or np.zeros((0, 2), np.int64))
-        text = _join(counts)
+        if not all(map(str.isascii, [text for text in counts if not isinstance(text, bytes)])):
+            raise ValueError
         if sizes.shape != (len(rles), 2) or sizes.dtype.kind != 'i' or \
-                np.min(sizes, initial=0) < 0 or np.max(sizes, initial=0) > _LONGEST_SIDE:
+                np.min(sizes, initial=0) < 0 or np.max(sizes, initial=0) > LONGEST_SIDE:
             raise ValueError
     except (TypeError, KeyError, ValueError):
         raise InputError(_find_fault(tracks, owners)) from None
-    masks = _decode(frames, present, sizes, counts, text)
-    if isinstance(masks, int):
-        track = int(np.searchsorted(frames, np.flatnonzero(present)[masks], side='right')) - 1
-        frame = int(np.flatnonzero(present)[masks] - frames[track])
-        raise InputError(f'{owners[track]}, frame {frame}: {_damage(counts[masks], *sizes[masks].tolist())}')
-    return masks
-
-
-def _join(counts: List[Union[str, bytes]]) -> bytes:
-    try:
-        return ''.join(counts).encode('ascii')
-    except TypeError:
-        return b''.join(text.encode('ascii') if isinstance(text, str) else text for text in counts)
-
-
-def _decode(frames: np.ndarray, present: np.ndarray, sizes: np.ndarray, counts: Sequence[Union[str, bytes]],
-            text: bytes) -> Union[TrackMasks, int]:
-    """The masks; or the number of the first damaged one, counted among those that are present."""
-    data = np.frombuffer(text, np.uint8)
-    ends = np.cumsum(np.fromiter(map(len, counts), np.int64, len(counts)))
-    spans = np.empty(((len(data) + len(counts)) // 2 + 1, 2), np.uint32)
-    starts, pixels = np.zeros(len(counts) + 1, np.int64), np.zeros(len(counts), np.int64)
-    bad = kernels().decode(data, ends, sizes.prod(1), spans, starts, pixels)
-    if bad >= 0:
-        return int(bad)
-    return TrackMasks.from_present(frames, present, sizes, pixels, starts, spans)
+    found = decode_counts(counts, sizes.prod(1))
+    if isinstance(found, int):
+        track = int(np.searchsorted(frames, np.flatnonzero(present)[found], side='right')) - 1
+        frame = int(np.flatnonzero(present)[found] - frames[track])
+        raise InputError(f'{owners[track]}, frame {frame}: counts of segmentations '
+                         f'{describe_damage(counts[found], *sizes[found].tolist())}')
+    return TrackMasks.from_present(frames, present, sizes, found)
 
 
 def _find_fault(tracks: Sequence[Segmentations], owners: Sequence[str]) -> str:
@@ -145,22 +114,11 @@ def _find_fault(tracks: Sequence[Segmentations], owners: Sequence[str]) -> str:
                         f'not a {type(rle["counts"]).__name__}.')
             size = rle['size']
             if not isinstance(size, (list, tuple)) or len(size) != 2 or \
-                    not all(type(side) is int and 0 <= side <= _LONGEST_SIDE for side in size):
+                    not all(type(side) is int and 0 <= side <= LONGEST_SIDE for side in size):
                 return f'{place}: size of segmentations must be [height, width], not {size!r}.'
             if isinstance(rle['counts'], str) and not rle['counts'].isascii():
                 return f'{place}: counts of segmentations are no compressed RLE.'
     return f'{owners[0]}: segmentations cannot be read.'
-
-
-def _damage(counts: Union[str, bytes], height: int, width: int) -> str:
-    """What is wrong with a string that ``decode`` has refused."""
-    try:
-        runs = kernels_numpy.run_lengths(_join([counts]))
-    except ValueError:
-        return 'counts of segmentations are not a compressed RLE string.'
-    if min(runs, default=0) < 0:
-        return 'counts of segmentations hold a run of negative length.'
-    return f'counts of segmentations cover {sum(runs)} pixels, but size {height} x {width} has {height * width}.'
 
 
 def track_overlap(first: TrackMasks, second: TrackMasks, pairs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from mmvis.errors import InputError, InputMissingError
 
 from .results_reader import iterate_results
 from .results_repair import as_integer, as_number, as_rle, is_rle
-from .rle_check import areas_of_good, measure_strings
+from mmvis.structures.rle_check import areas_of_good, measure_strings
 
 #: More tracks of one video and category than this are not looked at.
 _MAX_TRACKS = 100

@@ -9,9 +9,11 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 import numpy as np
 from mmengine.logging import print_log
 
+from mmvis.annotations import no_garbage_collection, read_json
+
 from .curves import Curves, make_curves
 from .errors import ErrorBreakdown, VideoErrors, summarize_errors, video_errors
-from .ground_truth import GroundTruth, load_ground_truth, no_garbage_collection, read_json
+from .ground_truth import GroundTruth, load_ground_truth
 from .matching import Entry, VideoMatch, group_by_video, match_video
 from .rules import AREA_RANGES, IOU_THRESHOLDS, TRACK_CAPS, Rules
 from .tracking import TrackingScores, VideoTracking, summarize_tracking, track_video

@@ -6,13 +6,17 @@ foreign or out of date is as good as none.
 import json
 import os
 import tempfile
+import time
 import zlib
+from contextlib import suppress
 from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
 _MAGIC = b'MMVISARR'
 _ALIGN = 64
+#: Files that nobody has opened for so long are removed when a new one is written.
+_KEPT_SECONDS = 60 * 24 * 3600
 
 Arrays = Dict[str, np.ndarray]
 
@@ -38,7 +42,11 @@ def cache_folder() -> Optional[str]:
 
 
 def save_arrays(path: str, key: str, meta: Dict[str, Any], arrays: Arrays) -> None:
-    """Write ``arrays`` and JSON-able ``meta`` under ``key``: to a temporary name, then renamed.
+    """Write ``arrays`` and JSON-able ``meta`` under ``key``, unless a whole file of that key is there.
+
+    The file is written under a temporary name and comes to its own in one step that replaces nothing: of several
+    processes, on one machine or on many that share a disk, the first one's file stays, and nobody's mapped file is
+    taken away.
 
     Raises:
         OSError: the folder cannot be written or the disk is full.
@@ -60,10 +68,34 @@ def save_arrays(path: str, key: str, meta: Dict[str, Any], arrays: Arrays) -> No
                 checksum = zlib.crc32(block, checksum)
                 file.write(block)
             file.write(checksum.to_bytes(4, 'little'))
-        os.replace(file.name, path)
-    except BaseException:
-        os.unlink(file.name)
-        raise
+        _publish(file.name, path, key)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(file.name)
+    _remove_unused(os.path.dirname(path))
+
+
+def _publish(temporary: str, path: str, key: str) -> None:
+    """Give a finished file its name, unless there is a whole one."""
+    if os.path.lexists(path) and load_arrays(path, key) is None:
+        os.unlink(path)  # damaged: nobody can have mapped it
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        if not os.path.lexists(path):
+            os.rename(temporary, path)
+
+
+def _remove_unused(folder: str) -> None:
+    """Remove what nobody has opened for a long time, and what killed writers have left."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                if age > (_KEPT_SECONDS if not entry.name.endswith('.tmp') else 24 * 3600):
+                    os.unlink(entry.path)
 
 
 def load_arrays(path: str, key: str) -> Optional[Tuple[Dict[str, Any], Arrays]]:
@@ -85,6 +117,8 @@ def load_arrays(path: str, key: str) -> Optional[Tuple[Dict[str, Any], Arrays]]:
     header = json.loads(data[start:start + header_size].tobytes())
     if header['key'] != key:
         return None
+    with suppress(OSError):
+        os.utime(path)  # in use: see _remove_unused
     body = data[start + header_size:end].view(np.ndarray)
     arrays = {}
     for name, (dtype, shape, offset) in header['arrays'].items():

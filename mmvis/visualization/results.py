@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmvis.datasets.annotations import AnnotationIndex, VideoRecord
+from mmvis.annotations import AnnotationIndex, VideoRecord
 from mmvis.datasets.images import read_frame
 from mmvis.errors import InputError
 from mmvis.evaluation.results_reader import iterate_results
 from mmvis.evaluation.results_repair import as_rle, is_rle
-from mmvis.evaluation.rle_check import areas_of_good
 from mmvis.structures import RLE, FrameInstances
+from mmvis.structures.rle_check import areas_of_good
 
 from .drawing import draw_frame
 from .writers import contact_sheet
@@ -115,9 +115,6 @@ def read_ground_truth(index: AnnotationIndex, videos: Collection[VideoId]) -> Dr
                 text = index.mask_bytes[index.mask_ptr[entry]:index.mask_ptr[entry + 1]].tobytes().decode('ascii')
                 track = tracks.setdefault(found, Track(0, int(index.object_categories[found]), 1.0, {}))
                 track.masks[t] = RLE(size=size, counts=text)
-        strings = [rle['counts'] for track in tracks.values() for rle in track.masks.values()]
-        if areas_of_good(strings, np.full(len(strings), size[0] * size[1])) is None:
-            raise InputError(f'{index.meta["ann_file"]}: a mask of video {video_id!r} is damaged.')
         drawing.tracks[video_id] = [tracks[found] for found in sorted(tracks)]
         for number, track in enumerate(drawing.tracks[video_id], start=1):
             track.track_id = number

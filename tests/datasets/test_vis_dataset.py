@@ -11,8 +11,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmvis.annotations import kept
 from mmvis.datasets import (ClipBatchSampler, ClipSampler, SampleKey, VISDataset, YTVIS2019Dataset, YTVIS2021Dataset,
-                            annotations, clip_collate)
+                            clip_collate)
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.clip import ClipFrame
 from mmvis.errors import InputError
@@ -112,7 +113,7 @@ def batches_of(dataset, **kwargs):
 @pytest.mark.parametrize('method', ['fork', 'spawn'])
 def test_workers_change_nothing(tmp_path, monkeypatch, method):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-    monkeypatch.setattr(annotations, 'MIN_CACHED_BYTES', 0)
+    monkeypatch.setattr(kept, 'MIN_CACHED_BYTES', 0)
     make_tiny_dataset(tmp_path)
     dataset = train_set(tmp_path, pipeline=AUGMENT)
     assert dataset.index.cache_key

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from helpers.eval_sets import write_set
 
-from mmvis.evaluation.masks import NUMBA_VARIABLE, kernels
 
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'eval'
 
@@ -38,15 +37,3 @@ def own_cache_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
         yield
-
-
-@pytest.fixture(params=['numba', 'numpy'])
-def backend(request, monkeypatch):
-    """The test runs with the compiled loops and with those in NumPy."""
-    monkeypatch.setenv(NUMBA_VARIABLE, '1' if request.param == 'numba' else '0')
-    kernels.cache_clear()
-    if request.param == 'numba':
-        pytest.importorskip('numba')
-        assert kernels().__name__.endswith('numba')
-    yield request.param
-    kernels.cache_clear()

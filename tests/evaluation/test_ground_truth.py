@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmvis.evaluation import evaluate_results, ground_truth, load_ground_truth
+from mmvis.annotations import kept as kept_copies
+from mmvis.evaluation import evaluate_results, load_ground_truth
 from mmvis.structures.array_cache import cache_folder
 
 
@@ -29,7 +30,7 @@ def test_all_forms_of_masks_are_read_alike(tmp_path):
         np.testing.assert_array_equal(truth.masks.spans, [[8, 12], [16, 20]])
         np.testing.assert_array_equal(truth.masks.pixels, [8, 0])
     assert truth.category_ids == [2, 5] and truth.names == ['a (2)', 'a (5)']
-    with pytest.raises(ValueError, match='annotation 1: counts of segmentations do not fill a frame of 8 x 10'):
+    with pytest.raises(ValueError, match='annotation 1: frame 0: counts of segmentations cover 12 pixels, but size 8 x 10 has 80'):
         truth_of(dict(size=[8, 10], counts=[8, 4]), tmp_path)
 
 
@@ -37,14 +38,14 @@ def test_all_forms_of_masks_are_read_alike(tmp_path):
 def kept(monkeypatch):
     """Also small files are kept; says which were read."""
     read = []
-    original = ground_truth._read_annotations
-    monkeypatch.setattr(ground_truth, 'MIN_CACHED_BYTES', 0)
-    monkeypatch.setattr(ground_truth, '_read_annotations', lambda data, path: read.append(path) or original(data, path))
+    original = kept_copies.parse_json
+    monkeypatch.setattr(kept_copies, 'MIN_CACHED_BYTES', 0)
+    monkeypatch.setattr(kept_copies, 'parse_json', lambda data, path: read.append(path) or original(data, path))
     return read
 
 
 def kept_files():
-    return [Path(cache_folder(), name) for name in os.listdir(cache_folder()) if name.endswith('.truth')]
+    return [Path(cache_folder(), name) for name in os.listdir(cache_folder()) if name.startswith('truth')]
 
 
 def test_the_second_run_reads_the_copy(eval_set, kept, tmp_path):
@@ -80,7 +81,7 @@ def test_nothing_is_kept_where_nothing_can_be_written(eval_set, kept, monkeypatc
     def full(*_):
         raise OSError('no space left')
 
-    monkeypatch.setattr(ground_truth, 'save_arrays', full)
+    monkeypatch.setattr(kept_copies, 'save_arrays', full)
     assert evaluate_results(results, gt).stats['AP50'] == 1.0
-    monkeypatch.setattr(ground_truth, 'cache_folder', lambda: None)
+    monkeypatch.setattr(kept_copies, 'cache_folder', lambda: None)
     assert evaluate_results(results, gt).stats['AP50'] == 1.0

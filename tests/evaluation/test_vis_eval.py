@@ -219,7 +219,7 @@ def test_unreadable_files_are_named(tmp_path):
         evaluate_results(tmp_path / 'nowhere.json', tmp_path / 'gt.json')
     with pytest.raises(ValueError, match='gt.json: not a JSON file'):
         evaluate_results([], tmp_path / 'gt.json')
-    (tmp_path / 'gt.json').write_text('{"videos": [], "categories": []}')
+    (tmp_path / 'gt.json').write_text(json.dumps(dict(EDGES['base']['gt'], annotations=[])))
     with pytest.raises(ValueError, match='no annotations'):
         evaluate_results([], tmp_path / 'gt.json')
     with pytest.raises(ValueError, match="benchmark is 'coco'"):

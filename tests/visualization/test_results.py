@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from helpers.tiny_vis import edit_json, make_tiny_dataset
-from mmvis.datasets.annotations import load_annotations
+from mmvis.annotations import load_annotations
 from mmvis.structures import encode_mask
 from mmvis.visualization import track_color
 from mmvis.visualization.results import draw_sheet, draw_video, match_colours, read_ground_truth, read_results

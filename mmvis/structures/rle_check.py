@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from .masks import kernels
+from .rle_decode import decode_counts
 
 #: No run of a frame of less than 2**34 pixels takes more characters.
 _LONGEST_RUN = 7
@@ -36,13 +36,8 @@ def areas_of_good(strings: Sequence[str], pixels: np.ndarray) -> Optional[np.nda
         pixels: int64 [N], of the frames.
     """
     if sum(map(len, strings)) >= _MANY:
-        text = np.frombuffer(''.join(strings).encode('ascii', 'replace'), np.uint8)
-        spans = np.empty(((len(text) + len(strings)) // 2 + 1, 2), np.uint32)
-        starts, areas = np.zeros(len(strings) + 1, np.int64), np.zeros(len(strings), np.int64)
-        ends = np.cumsum(np.fromiter(map(len, strings), np.int64, len(strings)))
-        if all(map(str.isascii, strings)) and kernels().decode(text, ends, pixels, spans, starts, areas) == -1:
-            return areas
-        return None
+        found = decode_counts(strings, pixels)
+        return None if isinstance(found, int) else found.areas
     report = measure_strings(strings)
     return report.area if report.is_rle.all() and (report.covered == pixels).all() else None
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmvis.evaluation.rle_check import measure_strings
+from mmvis.structures.rle_check import measure_strings
 
 
 def compress(runs):
