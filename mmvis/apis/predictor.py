@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
-from mmvis.converters import load_checkpoint, read_checkpoint
+from mmvis.converters import load_checkpoint
 from mmvis.datasets import VISDataset
 from mmvis.datasets.clip import Clip, ClipFrame, pack_chunk
 from mmvis.datasets.sample_set import CATEGORIES
@@ -81,7 +81,7 @@ class VISPredictor:
         self.pipeline = ClipCompose(dataset.get('pipeline', ()))
         self.inclusive = dataset.get('box_mode') == 'inclusive'
         self.score_thr = score_thr
-        self.classes, self.category_ids = _find_classes(dataset, checkpoint)
+        self.classes, self.category_ids = _find_classes(dataset, report.dataset_meta)
         self.tracks: List[TrackScore] = []
         self.reset()
 
@@ -206,14 +206,13 @@ def _find_device(device: Optional[Union[str, torch.device]]) -> torch.device:
     return device
 
 
-def _find_classes(dataset: Dict[str, Any], checkpoint: Union[str, os.PathLike]) \
+def _find_classes(dataset: Dict[str, Any], meta: Dict[str, Any]) \
         -> Tuple[Optional[Tuple[str, ...]], Optional[Tuple[int, ...]]]:
     """Names and category ids of the labels: of a published set, else as the training wrote them into the checkpoint,
     else of the annotation file if it is there; the classes of the sample set are known without it."""
     published = getattr(DATASETS.get(dataset['type']), 'PUBLISHED', None)
     if published:
         return tuple(published.values()), tuple(published)
-    meta = (read_checkpoint(checkpoint).get('meta') or {}).get('dataset_meta') or {}
     if 'category_ids' not in meta:
         try:
             built: VISDataset = DATASETS.build(dataset)

@@ -1,24 +1,23 @@
-"""Reading a checkpoint safely, recognising its layout, loading it with an account of every tensor."""
-import argparse
+"""Recognising the layout of a checkpoint and loading it with an account of every tensor."""
 import os
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-import torch
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from mmvis.errors import InputError, InputMissingError
+from mmvis.errors import InputError
 
 from . import backbone, condinst_iai, ifc, instanceformer, masktrackrcnn, memcnp, sipmask
+from .checkpoint_file import check_tensor, is_finite, read_checkpoint
 from .layout import Layout, StateDict
 
 #: Tried in this order; names that are the model's own come last.
 LAYOUTS: Tuple[Layout, ...] = (*masktrackrcnn.LAYOUTS, *ifc.LAYOUTS, *instanceformer.LAYOUTS, *memcnp.LAYOUTS,
                                *sipmask.LAYOUTS, *condinst_iai.LAYOUTS, *backbone.LAYOUTS)
-#: Trainings of the DETR family keep their options (``args``) beside the weights, in a record of plain values.
-_RECORDS = [argparse.Namespace]
+#: What data-parallel wrappers put in front of every key, and what compiled and sharded modules put into keys.
+_IN_FRONT, _INSIDE = 'module.', ('_orig_mod.', '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.')
 
 
 @dataclass
@@ -29,13 +28,16 @@ class LoadReport:
         source: name of the layout; mapped: keys of the model that got a value;
         dropped: key of the file -> why it was left out on purpose or for its shape;
         missing: keys of the model without a value (batch norm's ``num_batches_tracked`` does not count);
-        unexpected: keys of the converted file that the model lacks.
+        unexpected: keys of the converted file that the model lacks;
+        dataset_meta: what the training wrote of its data (``classes`` and ``category_ids`` by label, ...); empty if
+            the file tells nothing of use.
     """
     source: str
     mapped: List[str] = field(default_factory=list)
     dropped: Dict[str, str] = field(default_factory=dict)
     missing: List[str] = field(default_factory=list)
     unexpected: List[str] = field(default_factory=list)
+    dataset_meta: Dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f'  layout: {self.source}', f'  mapped: {len(self.mapped)} tensors']
@@ -50,48 +52,48 @@ def _some(entries: Sequence[str], num: int) -> str:
     return ', '.join(entries[:num]) + more
 
 
-def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
-    """The contents of a checkpoint file on the CPU; only tensors, plain Python values and argparse's record of options
-    are accepted.
+def find_state_dict(checkpoint: Dict[str, Any]) -> StateDict:
+    """The tensors of a checkpoint by key, without what wrappers put into the keys (``module.``, ``_orig_mod.``).
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not a checkpoint, cut off, or it holds other Python objects.
+        ValueError: a key is no text, or a tensor has no values that a model could take.
     """
-    if not os.path.isfile(path):
-        raise InputMissingError(f'Checkpoint {path} does not exist.')
-    try:
-        with torch.serialization.safe_globals(_RECORDS):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:            # torch raises many kinds here; each means that the file is of no use
-        if 'Unsupported global' in str(error) or 'weights_only' in str(error) and 'GLOBAL' in str(error):
-            raise InputError(f'Checkpoint {path} holds Python objects beside tensors and plain values; loading those '
-                             'could run foreign code, so it is refused. Save its state_dict alone and load that.'
-                             ) from error
-        reason = str(error).strip().split('\n')[0].split('. ')[0]         # torch's first sentence says all
-        raise InputError(f'{path} is not a checkpoint of PyTorch, or it is cut off or damaged '
-                         f'({reason[:160]}).') from error
-    if not isinstance(content, dict):
-        raise InputError(f'Checkpoint {path} holds a {type(content).__name__}, not a dict of tensors.')
-    return content
-
-
-def find_state_dict(checkpoint: Dict[str, Any]) -> StateDict:
-    """The tensors of a checkpoint by key, without the ``module.`` that a data-parallel wrapper puts in front."""
     for name in ('state_dict', 'model'):
         if isinstance(checkpoint.get(name), dict):
             checkpoint = checkpoint[name]
             break
     tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
-    if tensors and all(key.startswith('module.') for key in tensors):
-        tensors = {key[len('module.'):]: value for key, value in tensors.items()}
-    return tensors
+    for key, value in tensors.items():
+        if not isinstance(key, str):
+            raise InputError(f'it has a tensor under the key {str(key)[:80]}, which is no text.')
+        check_tensor(key, value)
+    names = {key: key for key in tensors}
+    for mark in _INSIDE:
+        names = {key: name.replace(mark, '') for key, name in names.items()}
+    while tensors and all(name.startswith(_IN_FRONT) for name in names.values()):
+        names = {key: name[len(_IN_FRONT):] for key, name in names.items()}
+    if len({*names.values()}) < len(tensors):
+        raise InputError('some of its keys differ in what a wrapper puts into them only (_orig_mod.).')
+    return {names[key]: value for key, value in tensors.items()}
+
+
+def _dataset_meta(checkpoint: Dict[str, Any]) -> Dict[str, Any]:
+    meta = checkpoint.get('meta')
+    found = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    classes, ids = found.get('classes'), found.get('category_ids')
+    of_use = (isinstance(classes, (list, tuple)) and all(isinstance(name, str) for name in classes)
+              and isinstance(ids, (list, tuple)) and all(type(number) is int for number in ids)
+              and len(classes) == len(ids))
+    return found if of_use else {}
 
 
 def convert_state_dict(state_dict: StateDict, model: nn.Module) -> Tuple[StateDict, LoadReport]:
     """Tensors under the keys of the model, and the account. Tensors of another shape than the model's are dropped.
 
     Raises:
-        ValueError: the layout is not known, or the file is one that must not be used.
+        ValueError: the layout is not known, the file is one that must not be used, or a value is NaN or infinite.
     """
     own = model.state_dict()
     layout = next((x for x in LAYOUTS if x.matches(state_dict.keys(), own.keys())), None)
@@ -110,6 +112,11 @@ def convert_state_dict(state_dict: StateDict, model: nn.Module) -> Tuple[StateDi
             report.unexpected.append(key)
         elif value.shape != own[key].shape:
             report.dropped[key] = f'shape {list(value.shape)}, the model has {list(own[key].shape)}'
+        elif value.is_complex() and not own[key].is_complex():
+            raise InputError(f'its tensor {key} is complex.')
+        elif not is_finite(value) and is_finite(own[key]):
+            raise InputError(f'its tensor {key} holds NaN or infinite values: the training that wrote it had come to '
+                             'grief, or the file is damaged.')
         else:
             fitting[key] = value
     report.mapped = list(fitting)
@@ -127,13 +134,20 @@ def load_checkpoint(model: nn.Module, path: Union[str, os.PathLike], strict: boo
     """
     if is_model_wrapper(model):
         model = model.module
+    checkpoint = read_checkpoint(path)
     try:
-        state_dict, report = convert_state_dict(find_state_dict(read_checkpoint(path)), model)
-    except ValueError as error:
-        message = str(error)
-        raise InputError(message if str(path) in message else f'Checkpoint {path}: {message}') from error
+        state_dict, report = convert_state_dict(find_state_dict(checkpoint), model)
+    except InputError as error:
+        raise InputError(f'Checkpoint {path}: {error}') from error
+    report.dataset_meta = _dataset_meta(checkpoint)
     if strict and (report.missing or report.unexpected or any('shape' in why for why in report.dropped.values())):
         raise InputError(f'Checkpoint {path} does not fit {type(model).__name__}:\n{report}')
-    model.load_state_dict(state_dict, strict=False)
+    try:
+        model.load_state_dict(state_dict, strict=False)
+    except RuntimeError as error:  # a type that PyTorch keeps but does not compute with
+        if 'While copying the parameter' not in str(error):
+            raise
+        reason = ' '.join(str(error).split())
+        raise InputError(f'Checkpoint {path} cannot be copied into {type(model).__name__}: {reason[:300]}') from error
     print_log(f'Loaded {path}\n{report}', logger=logger)
     return report
