@@ -109,23 +109,46 @@ def _check_parts(path: Union[str, os.PathLike], size: int) -> None:
                          'Copy or download it again.')
 
 
-def check_tensor(key: str, value: Tensor) -> None:
-    """Refuse a tensor that a model cannot take its values from.
+def check_tensors(tensors: Dict[Any, Tensor]) -> None:
+    """Refuse tensors that a model cannot take its values from.
 
     Raises:
-        InputError: it is sparse, quantized, has no values, or announces far more than the file holds.
+        InputError: a key is no text; a tensor is sparse, quantized, has no values, or announces far more than there are.
     """
-    odd = None
-    if value.layout != torch.strided or value.is_nested:
-        odd = f'is not dense ({value.layout})'
-    elif value.is_quantized:
-        odd = 'is quantized'
-    elif value.device.type == 'meta':
-        odd = 'has no values (it was saved on the meta device)'
-    elif value.numel() * value.element_size() > max(value.untyped_storage().nbytes(), _MAX_REPEATED):
-        odd = f'announces {value.numel()} values, but {value.untyped_storage().nbytes()} bytes are there'
-    if odd is not None:
-        raise InputError(f'its tensor {key[:200]} {odd}.')
+    for key, value in tensors.items():
+        odd = None
+        if not isinstance(key, str):
+            raise InputError(f'it has a tensor under the key {str(key)[:80]}, which is no text.')
+        if value.layout != torch.strided or value.is_nested:
+            odd = f'is not dense ({value.layout})'
+        elif value.is_quantized:
+            odd = 'is quantized'
+        elif value.device.type == 'meta':
+            odd = 'has no values (it was saved on the meta device)'
+        elif value.numel() * value.element_size() > max(value.untyped_storage().nbytes(), _MAX_REPEATED):
+            odd = f'announces {value.numel()} values, but {value.untyped_storage().nbytes()} bytes are there'
+        if odd is not None:
+            raise InputError(f'its tensor {key[:200]} {odd}.')
+
+
+def check_weights(state_dict: Dict[Any, Any]) -> None:
+    """Refuse weights that a training could not have been left with.
+
+    Raises:
+        InputError: see ``check_tensors``; a value is no tensor, or holds NaN or infinite numbers.
+    """
+    for key, value in state_dict.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f'its weight {str(key)[:200]} is a {type(value).__name__}, not a tensor.')
+    check_tensors(state_dict)
+    for key, value in state_dict.items():
+        if not is_finite(value):
+            raise InputError(not_finite(key))
+
+
+def not_finite(key: str) -> str:
+    return f'its tensor {key[:200]} holds NaN or infinite values: the training that wrote it had come to grief, or the ' \
+           'file is damaged.'
 
 
 def is_finite(value: Tensor) -> bool:

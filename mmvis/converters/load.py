@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmvis.errors import InputError
 
 from . import backbone, condinst_iai, ifc, instanceformer, masktrackrcnn, memcnp, sipmask
-from .checkpoint_file import check_tensor, is_finite, read_checkpoint
+from .checkpoint_file import check_tensors, is_finite, not_finite, read_checkpoint
 from .layout import Layout, StateDict
 
 #: Tried in this order; names that are the model's own come last.
@@ -63,10 +63,7 @@ def find_state_dict(checkpoint: Dict[str, Any]) -> StateDict:
             checkpoint = checkpoint[name]
             break
     tensors = {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
-    for key, value in tensors.items():
-        if not isinstance(key, str):
-            raise InputError(f'it has a tensor under the key {str(key)[:80]}, which is no text.')
-        check_tensor(key, value)
+    check_tensors(tensors)
     names = {key: key for key in tensors}
     for mark in _INSIDE:
         names = {key: name.replace(mark, '') for key, name in names.items()}
@@ -93,12 +90,16 @@ def convert_state_dict(state_dict: StateDict, model: nn.Module) -> Tuple[StateDi
     """Tensors under the keys of the model, and the account. Tensors of another shape than the model's are dropped.
 
     Raises:
-        ValueError: the layout is not known, the file is one that must not be used, or a value is NaN or infinite.
+        ValueError: the layout is not known, or the file is one that must not be used.
     """
     own = model.state_dict()
     layout = next((x for x in LAYOUTS if x.matches(state_dict.keys(), own.keys())), None)
     if layout is not None:
-        converted, dropped = layout.convert(state_dict, model)
+        try:
+            converted, dropped = layout.convert(state_dict, model)
+        except (IndexError, RuntimeError) as error:  # of tensors that are reordered
+            raise InputError(f'its keys are those of {layout.name}, but the shapes of its tensors are not: '
+                             f'{" ".join(str(error).split())[:160]}') from error
     elif any(key in own for key in state_dict):
         layout, converted, dropped = Layout('mmvis', None, None), dict(state_dict), {}
     else:
@@ -114,14 +115,18 @@ def convert_state_dict(state_dict: StateDict, model: nn.Module) -> Tuple[StateDi
             report.dropped[key] = f'shape {list(value.shape)}, the model has {list(own[key].shape)}'
         elif value.is_complex() and not own[key].is_complex():
             raise InputError(f'its tensor {key} is complex.')
-        elif not is_finite(value) and is_finite(own[key]):
-            raise InputError(f'its tensor {key} holds NaN or infinite values: the training that wrote it had come to '
-                             'grief, or the file is damaged.')
         else:
             fitting[key] = value
     report.mapped = list(fitting)
     report.missing = [key for key in own if key not in fitting and not key.endswith('num_batches_tracked')]
     return fitting, report
+
+
+def _check_finite(state_dict: StateDict, model: nn.Module) -> None:
+    own = model.state_dict()
+    for key, value in state_dict.items():
+        if not is_finite(value) and is_finite(own[key]):  # a mask may be infinite from the start
+            raise InputError(not_finite(key))
 
 
 def load_checkpoint(model: nn.Module, path: Union[str, os.PathLike], strict: bool = False,
@@ -131,12 +136,16 @@ def load_checkpoint(model: nn.Module, path: Union[str, os.PathLike], strict: boo
     Args:
         strict: raise ValueError unless every tensor of the model and of the file found its place.
         logger: as mmengine's ``print_log`` takes it; ``None`` prints.
+
+    Raises:
+        InputError: the file is none that the model can take its values from, or one of them is NaN or infinite.
     """
     if is_model_wrapper(model):
         model = model.module
     checkpoint = read_checkpoint(path)
     try:
         state_dict, report = convert_state_dict(find_state_dict(checkpoint), model)
+        _check_finite(state_dict, model)
     except InputError as error:
         raise InputError(f'Checkpoint {path}: {error}') from error
     report.dataset_meta = _dataset_meta(checkpoint)

@@ -5,20 +5,20 @@ nothing has to be allowed in addition. A kill or a full disk leaves the old file
 """
 import os
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Dict, List, Optional
+from typing import IO, Any, Dict, Iterator, List, Optional
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-from mmvis.converters import read_checkpoint
+from mmvis.converters import check_weights, read_checkpoint
 from mmvis.errors import InputError, InputFileError
 from mmvis.structures.output_file import open_output, write_output
 
 #: Names that every checkpoint of a training has; a file of weights alone lacks some.
-TRAINING_KEYS = ('meta', 'state_dict', 'optimizer', 'rng_states')
+TRAINING_KEYS = ('meta', 'state_dict', 'optimizer', 'rng_states', 'message_hub')
 #: A log line smooths over a few dozen iterations; a checkpoint keeps so many of each curve.
 HISTORY_LENGTH = 1000
 # set anew by every run
@@ -133,7 +133,58 @@ def read_training_state(path: str) -> Dict[str, Any]:
     if missing:
         raise InputError(f'{path} has no {", ".join(missing)}: it holds weights but not the state of a training, which '
                          'cannot go on from it. Start a new training from its weights with --load-from.')
+    odd = _odd_part(checkpoint)
+    if odd is not None:
+        raise InputError(f'{path} cannot be resumed: its {odd}.')
+    try:
+        check_weights(checkpoint['state_dict'])
+    except InputError as error:
+        raise InputError(f'{path} cannot be resumed: {error}') from error
     return checkpoint
+
+
+def _odd_part(checkpoint: Dict[str, Any]) -> Optional[str]:
+    """What in a checkpoint is not as a training writes it; None if all is."""
+    meta, hub = checkpoint['meta'], checkpoint['message_hub']
+    for name, kind in dict(meta=dict, state_dict=dict, optimizer=dict, rng_states=list, message_hub=dict).items():
+        if not isinstance(checkpoint[name], kind):
+            return f'{name} is a {type(checkpoint[name]).__name__}, not a {kind.__name__}'
+    for name, limit in dict(epoch=2**63, iter=2**63, iters_per_epoch=2**63, seed=2**32).items():
+        if type(meta.get(name)) is not int or not 0 <= meta[name] < limit:
+            return f'meta.{name} is {str(meta.get(name))[:80]}, not a number from 0 on'
+    curves, info = hub.get('curves'), hub.get('info')
+    if not isinstance(curves, dict) or not isinstance(info, dict):
+        return 'message_hub has no curves or no info'
+    for name, curve in curves.items():
+        parts = [curve.get(part) for part in ('values', 'counts')] if isinstance(curve, dict) else []
+        if not (isinstance(name, str) and len(parts) == 2
+                and all(isinstance(part, torch.Tensor) and part.dim() == 1 for part in parts)
+                and len(parts[0]) == len(parts[1])):
+            return f'message_hub.curves has {str(name)[:80]}, which is no curve'
+    for name, value in info.items():
+        if not isinstance(name, str):
+            return f'message_hub.info has the key {str(name)[:80]}, which is no text'
+        fits = (isinstance(value, list) and all(type(step) is int for step in value) if name == 'keep_ckpt_ids' else
+                isinstance(value, (int, float)) if name.startswith('best_score') else
+                value is None or isinstance(value, str) if name.startswith(('best_ckpt', 'last_ckpt')) else True)
+        if not fits:
+            return f'message_hub.info.{name} is {str(value)[:80]}'
+    return None
+
+
+@contextmanager
+def putting_back(path: str, part: str) -> Iterator[None]:
+    """Tell in a sentence that a part of a checkpoint does not fit what the config builds.
+
+    Raises:
+        InputError: the block failed as libraries fail that are given a state of another thing.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = ' '.join(str(error).split())
+        raise InputError(f'{path} cannot be resumed: its {part} does not fit this config, or is damaged '
+                         f'({reason[:200]}).') from error
 
 
 def pack_message_hub(hub: MessageHub) -> Dict[str, Any]:

@@ -36,15 +36,21 @@ class SafeCheckpointHook(CheckpointHook):
         self.file_backend = get_file_backend(self.out_dir)
         runner.logger.info(f'Checkpoints go to {self.out_dir}.')
         if self.save_best and len(self.key_indicators) == 1:
-            self.best_ckpt_path = runner.message_hub.get_info('best_ckpt')
+            self.best_ckpt_path = self._own(runner.message_hub.get_info('best_ckpt'))
         elif self.save_best:
-            self.best_ckpt_path_dict = {key: runner.message_hub.get_info(f'best_ckpt_{key}')
+            self.best_ckpt_path_dict = {key: self._own(runner.message_hub.get_info(f'best_ckpt_{key}'))
                                         for key in self.key_indicators}
         self.keep_ckpt_ids = deque(runner.message_hub.get_info('keep_ckpt_ids', []))
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if not self.by_epoch and self.interval > 0 and self.interval % counts:
             raise InputError(f'A checkpoint every {self.interval} iterations would fall between two steps of the '
                              f'optimizer, which are {counts} iterations apart: make its interval a multiple of that.')
+
+    def _own(self, path: Optional[str]) -> Optional[str]:
+        """The best file so far, which goes when there is a better one: by its name, for the path may be any that stands
+        in the file that is resumed."""
+        name = Path(path or '').name
+        return str(Path(self.out_dir) / name) if name.startswith('best_') and name.endswith('.pth') else None
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
         outdated = []

@@ -26,10 +26,16 @@ def get_rng_state() -> Dict[str, Any]:
 
 
 def set_rng_state(state: Dict[str, Any]) -> None:
-    """Put back what :func:`get_rng_state` returned. A CUDA state is left out where there is no CUDA device."""
+    """Put back what :func:`get_rng_state` returned. A CUDA state is left out where there is no CUDA device.
+
+    Raises:
+        ValueError, TypeError, ...: it is another thing; the generators may then have changed in part.
+    """
     version, numbers, gauss = state['python']
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = state['numpy']
+    if not 0 <= position <= len(keys):  # NumPy does not look, and would draw from the memory behind
+        raise ValueError(f'position {position} of {len(keys)}')
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state['torch'])
     if 'cuda' in state and torch.cuda.is_available():

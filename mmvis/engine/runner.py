@@ -26,10 +26,11 @@ from mmvis.errors import InputError, of_user_path
 from mmvis.registry import MODEL_WRAPPERS, RUNNERS
 from mmvis.version import __version__
 
-from .checkpoint import (find_checkpoints, pack_message_hub, read_training_state, restore_message_hub, write_checkpoint)
+from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_training_state, restore_message_hub,
+                         write_checkpoint)
 from .config_check import prepare_config
 from .launch import init_dist
-from .rng import get_rng_state
+from .rng import get_rng_state, set_rng_state
 
 LOGGERS = {'local': 'LocalVisBackend', 'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}
 
@@ -228,17 +229,24 @@ class VISRunner(Runner):
         except RuntimeError as error:
             reason = ' '.join(str(error).split())
             raise InputError(f'{filename} is a checkpoint of another model: {reason[:300]}') from None
-        self.optim_wrapper.load_state_dict(state['optimizer'])
+        with putting_back(filename, 'optimizer'):
+            self.optim_wrapper.load_state_dict(state['optimizer'])
         restored = [f'epoch {meta["epoch"]}, iteration {meta["iter"]}',
                     f'optimizer with {len(state["optimizer"].get("state", ()))} states']
         if self.param_schedulers is not None and 'param_schedulers' in state:
-            for scheduler, values in zip(_flat(self.param_schedulers), _flat(state['param_schedulers'])):
-                scheduler.load_state_dict(values)
+            with putting_back(filename, 'param_schedulers'):
+                for scheduler, values in zip(_flat(self.param_schedulers), _flat(state['param_schedulers'])):
+                    scheduler.load_state_dict(values)
             restored.append(f'{len(_flat(state["param_schedulers"]))} schedules')
         restored.insert(1, 'lr ' + ', '.join(f'{lr:g}' for lr in sorted({*self.optim_wrapper.get_lr()['lr']})))
-        restore_message_hub(self.message_hub, state['message_hub'])
+        with putting_back(filename, 'message_hub'):
+            restore_message_hub(self.message_hub, state['message_hub'])
         self.train_loop.resume_at(meta['epoch'], meta['iter'], meta['iters_per_epoch'])
         if len(state['rng_states']) == self.world_size:
+            now = get_rng_state()
+            with putting_back(filename, 'rng_states'):  # tried here, and put back when the first batch is drawn
+                set_rng_state(state['rng_states'][get_rank()])
+            set_rng_state(now)
             self.train_loop.rng_state = state['rng_states'][get_rank()]
             restored.append(f'random generators of {self.world_size} processes')
         else:

@@ -14,6 +14,7 @@ from helpers.toy_training import toy_config
 
 from mmvis.engine import build_runner
 from mmvis.engine.checkpoint import find_checkpoints
+from mmvis.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -185,3 +186,13 @@ def test_only_the_newest_checkpoints_are_kept(data_root, tmp_path):
     kept = [file.name for file in find_checkpoints(tmp_path)]
     assert kept == ['epoch_3.pth', 'epoch_2.pth']
     assert [file.name for file in tmp_path.glob('best_*.pth')] == ['best_vis_segm_AP_epoch_2.pth']
+
+
+@pytest.mark.parametrize('part, value', [('optimizer', {'state': {}, 'param_groups': []}), ('rng_states', [{}]),
+                                         ('param_schedulers', [{'_step_count': 1}, 7])])
+def test_a_part_that_does_not_fit_the_config_is_named(data_root, trained, tmp_path, part, value):
+    state = torch.load(trained / 'epoch_1.pth')
+    state[part] = value
+    torch.save(state, tmp_path / 'odd.pth')
+    with pytest.raises(InputError, match=f'odd.pth cannot be resumed: its {part} does not fit'):
+        run(make_config(data_root, tmp_path / 'work', resume=str(tmp_path / 'odd.pth')))
