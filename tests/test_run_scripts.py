@@ -32,7 +32,8 @@ def test_syntax(shell, script):
 def project(tmp_path):
     """The scripts in a folder of their own, with spaces in its name, and a stand-in for the environment."""
     root = tmp_path / 'my project'
-    for name in ('run_r50.sh', 'run_r101.sh', 'tools/run_iai.sh', 'tools/find_data.py', 'mmvis/datasets/trees.py'):
+    for name in ('run_r50.sh', 'run_r101.sh', 'tools/run_iai.sh', 'tools/find_data.py', 'mmvis/datasets/trees.py',
+                 'mmvis/errors.py'):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     python = root / 'python'

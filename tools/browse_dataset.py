@@ -16,6 +16,7 @@ from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool
 from mmvis.registry import DATASETS
 from mmvis.structures import FrameInstances, FrameSample, encode_masks
 from mmvis.visualization import contact_sheet, draw_frame, write_image
+from mmvis.visualization.names import safe_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,7 +61,7 @@ def main() -> None:
         images = item['inputs'].numpy().transpose(0, 2, 3, 1)
         frames = [draw_sample(np.ascontiguousarray(image), sample, classes)
                   for image, sample in zip(images, item['data_samples'])]
-        path = Path(args.out) / f'{number:03d}_video{item["data_samples"][0].video_id}.png'
+        path = Path(args.out) / f'{number:03d}_video{safe_name(item["data_samples"][0].video_id)}.png'
         write_image(path, contact_sheet(frames, columns=args.columns, width=args.width))
         print(f'{path}: {describe(item["data_samples"])}')
 

@@ -8,10 +8,12 @@ from typing import Any, Collection, Dict
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+from mmvis.annotations import read_content, read_json  # noqa: E402
+from mmvis.annotations.reader import IMAGES  # noqa: E402
 from mmvis.cli import ToolParser  # noqa: E402
 from mmvis.datasets import find_tree  # noqa: E402
 from mmvis.datasets.coco_categories import find_category_map  # noqa: E402
-from mmvis.errors import InputError, of_user_path  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
 from mmvis.structures.output_file import check_output, write_output  # noqa: E402
 
 
@@ -32,13 +34,12 @@ def keep_command(target: str, default_out: str) -> None:
     args = parser.parse_args()
     source = Path(args.annotations or find_tree('coco', 'train', 'data').ann_file)
     check_output(args.out, [source])
-    with of_user_path(source, 'cannot be read'):
-        text = source.read_bytes()
-    try:
-        content = json.loads(text)
-        kept = keep_categories(content, find_category_map(target, 'official')[1])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{source} is not a COCO annotation file ({error!r}).') from error
+    content = read_json(source)
+    found = read_content(content, str(source))
+    if found.format is not IMAGES or not found.object_ids:
+        raise InputError(f'{source} is no COCO annotation file of a training set: it has no '
+                         f'{"annotations" if found.format is IMAGES else "images"}.')
+    kept = keep_categories(content, find_category_map(target, 'official')[1])
     out = Path(args.out)
     write_output(out, json.dumps(kept))
     print(f'{out}: {len(kept["annotations"])} of {len(content["annotations"])} objects in {len(kept["images"])} of '

@@ -4,19 +4,20 @@
     python tools/find_data.py ytvis2019 valid         annotation file and image folder, or exit code 1
 """
 import argparse
-import importlib.util
+import importlib
 import sys
+import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def load_trees():
-    """mmvis/datasets/trees.py by itself: importing the package would need torch."""
-    spec = importlib.util.spec_from_file_location('trees', str(ROOT / 'mmvis' / 'datasets' / 'trees.py'))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """mmvis/datasets/trees.py without its package, which would need torch."""
+    for name in ('mmvis', 'mmvis.datasets'):
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [str(ROOT.joinpath(*name.split('.')))]
+    return importlib.import_module('mmvis.datasets.trees')
 
 
 def main() -> None:

@@ -11,15 +11,17 @@ and test run on the hold-out; delete the two files to go back to the whole set.
 import argparse
 import json
 import sys
-from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.annotations import Content, read_content, read_json  # noqa: E402
+from mmvis.annotations.reader import VIDEOS  # noqa: E402
+from mmvis.cli import ToolParser, printable, run_tool  # noqa: E402
 from mmvis.datasets.hold_out import cut_annotations, split_videos  # noqa: E402
-from mmvis.errors import InputError, InputMissingError  # noqa: E402
+from mmvis.errors import InputError  # noqa: E402
+from mmvis.structures.output_file import check_output, write_output  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,59 +34,50 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read(path: str) -> Dict[str, Any]:
-    try:
-        data = json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise InputMissingError(f'{path}: there is no such file.') from None
-    except ValueError as error:
-        raise InputError(f'{path}: not a JSON file ({error}).') from None
-    for key in ('videos', 'annotations', 'categories'):
-        if not isinstance(data, dict) or not isinstance(data.get(key), list):
-            raise InputError(f'{path}: the list {key} is missing; the annotation file of a training set is needed.')
-    return data
+def read(path: str) -> Tuple[Dict[str, Any], Content]:
+    """The annotation file as it is, and what it holds, checked."""
+    data = read_json(path)
+    content = read_content(data, path)
+    if content.format is not VIDEOS or not content.object_ids:
+        raise InputError(f'{path}: the annotation file of a training set of videos is needed; this one has no '
+                         f'{"annotations" if content.format is VIDEOS else "videos"}.')
+    return data, content
 
 
-def write(path: Path, data: Dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'{path.name}.tmp')
-    temporary.write_text(json.dumps(data))
-    temporary.replace(path)
+def categories_of_videos(content: Content) -> List[Set]:
+    """For each video the ids of the categories that occur in it."""
+    found: List[Set] = [set() for _ in content.videos]
+    for video, category in zip(content.object_videos.tolist(), content.object_categories.tolist()):
+        found[video].add(content.categories[category][0])
+    return found
 
 
-def table(data: Dict[str, Any], parts: Dict[str, List[Dict[str, Any]]]) -> str:
+def table(content: Content, found: List[Set], parts: Dict[str, List[int]]) -> str:
     """How many videos of every category each part has."""
-    found = {part: defaultdict(set) for part in parts}
-    part_of = {video['id']: part for part, videos in parts.items() for video in videos}
-    for annotation in data['annotations']:
-        found[part_of[annotation['video_id']]][annotation['category_id']].add(annotation['video_id'])
-    width = max(len(str(category['name'])) for category in data['categories'])
-    rows = [f'{category["name"]:<{width}}' + ''.join(f'{len(found[part][category["id"]]):>7}' for part in parts)
-            for category in data['categories']]
+    names = [printable(name) for _, name in content.categories]
+    width = max(map(len, names))
+    rows = [f'{name:<{width}}' + ''.join(f'{sum(category_id in found[v] for v in videos):>7}'
+                                         for videos in parts.values())
+            for name, (category_id, _) in zip(names, content.categories)]
     return '\n'.join([' ' * width + ''.join(f'{part:>7}' for part in parts), *rows])
 
 
 def main() -> None:
     args = parse_args()
-    data = read(args.annotations)
-    by_video = {video['id']: set() for video in data['videos']}
-    for annotation in data['annotations']:
-        if annotation['video_id'] not in by_video:
-            raise InputError(f'{args.annotations}: annotation {annotation.get("id")!r} is of video '
-                             f'{annotation["video_id"]!r}, which is not in the list of videos.')
-        by_video[annotation['video_id']].add(annotation['category_id'])
-    positions = dict(zip(('train', 'val'), split_videos(list(by_video.values()), args.val_ratio, args.seed)))
-    parts = {}
-    for part, videos in positions.items():
+    data, content = read(args.annotations)
+    found = categories_of_videos(content)
+    parts = dict(zip(('train', 'val'), split_videos(found, args.val_ratio, args.seed)))
+    paths = {part: Path(args.out) / 'annotations' / f'instances_{part}_sub.json' for part in parts}
+    for path in paths.values():  # before one of the two is written
+        check_output(path, [args.annotations])
+    for part, videos in parts.items():
         cut = cut_annotations(data, videos)
-        parts[part] = cut['videos']
-        path = Path(args.out) / 'annotations' / f'instances_{part}_sub.json'
-        write(path, cut)
-        print(f'{path}: {len(videos)} videos, {len(cut["annotations"])} objects')
-    print(table(data, parts))
+        write_output(paths[part], json.dumps(cut), [args.annotations])
+        print(f'{paths[part]}: {len(videos)} videos, {len(cut["annotations"])} objects')
+    print(table(content, found, parts))
     print(f'seed {args.seed}, video ids')
     for part, videos in parts.items():
-        print(f'{part}: {" ".join(str(video["id"]) for video in videos)}')
+        print(f'{part}: {" ".join(printable(str(content.videos[v].video_id)) for v in videos)}')
 
 
 if __name__ == '__main__':

@@ -97,16 +97,25 @@ def read_content(data: Any, path: str, for_evaluation: bool = False) -> Content:
     Raises:
         InputError: one sentence naming file, record, field and value.
     """
+    names, videos, categories = read_tables(data, path)
+    # valid.json and test.json of the official sets have no annotations.
+    is_empty = data.get('annotations') is None or data['annotations'] == []
+    objects = _Objects([] if is_empty else _read_list(data, 'annotations', path), videos, categories, names, path)
+    return objects.read(for_evaluation)
+
+
+def read_tables(data: Any, path: str) -> Tuple[Format, List[Video], List[Tuple[Id, str]]]:
+    """Format, videos and categories of an annotation file, checked, without a look at its annotations.
+
+    Raises:
+        InputError: one sentence naming file, record, field and value.
+    """
     if not isinstance(data, dict):
         raise InputError(f'{path}: an annotation file of YouTube-VIS is a JSON object with videos, categories and '
                          f'annotations, this is {shown(data)}, a {type(data).__name__}.')
     names = IMAGES if 'images' in data and 'videos' not in data else VIDEOS
     videos = _read_videos(_read_list(data, names.videos, path), names, path)
-    categories = _read_categories(_read_list(data, 'categories', path), path)
-    # valid.json and test.json of the official sets have no annotations.
-    is_empty = data.get('annotations') is None or data['annotations'] == []
-    objects = _Objects([] if is_empty else _read_list(data, 'annotations', path), videos, categories, names, path)
-    return objects.read(for_evaluation)
+    return names, videos, _read_categories(_read_list(data, 'categories', path), path)
 
 
 def _read_list(data: Dict, name: str, path: str) -> List[Dict]:

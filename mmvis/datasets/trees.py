@@ -4,8 +4,7 @@ import os
 import re
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-from mmvis.errors import InputError, InputMissingError
-
+from mmvis.errors import InputError, InputMissingError, of_user_path, shown
 
 
 class Tree(NamedTuple):
@@ -89,9 +88,21 @@ def find_tree(name: str, split: str, data_root: str = 'data') -> Tree:
 def find_frames(base: str, split: str, ann_file: str) -> Optional[str]:
     """The image folder below ``base`` that holds the first frame named in ``ann_file``; ``None`` if there is none."""
     first = _first_frame(ann_file)
-    for folder in _image_folders(base, split):
-        if first is not None and os.path.isfile(os.path.join(folder, first)):
+    for folder in _image_folders(base, split) if first else ():
+        if frame_below(folder, first) is not None and os.path.isfile(os.path.join(folder, first)):
             return folder
+    return None
+
+
+def frame_below(folder: str, name: str) -> Optional[str]:
+    """The path from ``folder`` to a frame that an annotation file names from there (also as ``./a.jpg`` or by way of
+    ``..``) or by its absolute path; ``None`` if that lies elsewhere.
+    """
+    path = os.path.join(folder, name)
+    for resolve in (os.path.abspath, os.path.realpath):    # a folder may be a link, and a video in it as well
+        relative = os.path.relpath(resolve(path), resolve(folder))
+        if relative.split(os.sep)[0] not in (os.curdir, os.pardir):
+            return relative
     return None
 
 
@@ -115,22 +126,32 @@ def _first_frame(ann_file: str) -> Optional[str]:
     """The first file name in an annotation file, without parsing the whole of it."""
     pattern = re.compile(r'"file_names?"\s*:\s*\[?\s*("(?:[^"\\]|\\.)*")')
     text = ''
-    with open(ann_file, encoding='utf-8', errors='replace') as file:
+    with of_user_path(ann_file), open(ann_file, encoding='utf-8', errors='replace') as file:
         while True:
             piece = file.read(1 << 20)
             text = text[-4096:] + piece
             match = pattern.search(text)
             if match:
-                return json.loads(match.group(1))
+                return _as_text(match.group(1))
             if not piece:
                 return None
+
+
+def _as_text(literal: str) -> Optional[str]:
+    """The text that a literal of JSON stands for; ``None`` if no file can have such a name."""
+    try:
+        name = json.loads(literal, strict=False)
+        os.fsencode(name)
+    except ValueError:
+        return None
+    return None if '\0' in name else name
 
 
 def _not_found(name: str, split: str, layout: _Layout, bases: List[str], annotations: Tuple[str, ...],
                without_frames: List[str]) -> str:
     lines = [f'{name} {split} is not there ({layout.hint}).']
     for ann_file in without_frames:
-        lines.append(f'Found {ann_file}, but its first frame ({_first_frame(ann_file)}) is in none of the image '
+        lines.append(f'Found {ann_file}, but its first frame ({shown(_first_frame(ann_file))}) is in none of the image '
                      'folders beside it.')
     lines.append('Looked in ' + ', '.join(base or '.' for base in bases))
     lines.append('for one of ' + ', '.join(annotations))

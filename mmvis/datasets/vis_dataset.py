@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations
-from mmvis.errors import InputError, InputMissingError, of_user_path
+from mmvis.errors import InputError, InputMissingError, of_user_path, shown
 from mmvis.registry import DATASETS, TRANSFORMS
 
 from .categories import OVIS, YTVIS_2019, YTVIS_2021, choose_classes, match_published
@@ -18,7 +18,7 @@ from .clip import Clip, ClipFrame, pack_chunk, pack_clip
 from .images import read_frame
 from .samplers import SampleKey
 from .transforms import ClipCompose
-from .trees import find_frames, find_tree
+from .trees import find_frames, find_tree, frame_below
 
 #: How often a clip without any object is drawn anew before the dataset gives up.
 _MAX_REDRAWS = 50
@@ -114,14 +114,14 @@ class VISDataset(Dataset):
             flag = self.index.frame_ptr[video_index] + frame_idx
             if not self.used_damaged[flag]:
                 self.used_damaged[flag] = 1
-                print_log(f'{self.ann_file}: video {video.video_id}: frame {path} {complaint}; it is used.',
+                print_log(f'{self.ann_file}: video {shown(video.video_id)}: frame {path} {complaint}; it is used.',
                           logger='current', level=logging.WARNING)
 
         try:
             return read_frame(self.img_prefix, video.file_names[frame_idx], video.height, video.width,
                               None if self.used_damaged is None else use)
         except InputError as error:
-            raise type(error)(f'{self.ann_file}: video {video.video_id}: {error}') from None
+            raise type(error)(f'{self.ann_file}: video {shown(video.video_id)}: {error}') from None
 
     def frame_path(self, frame: int) -> str:
         """The file of a frame, by its number in the frames of all videos."""
@@ -228,10 +228,13 @@ class VISDataset(Dataset):
         with of_user_path(self.img_prefix, 'cannot be listed'):
             present = set(os.listdir(self.img_prefix))
         for video in self.videos:
-            folder = video.file_names[0].split('/')[0]
+            where = f'{self.ann_file}: video {shown(video.video_id)}: file_names'
+            for name in video.file_names:
+                if (os.path.isabs(name) or '..' in name) and frame_below(self.img_prefix, name) is None:
+                    raise InputError(f'{where}: {shown(name)} is not in the image folder {self.img_prefix}.')
+            folder, *below = frame_below(self.img_prefix, video.file_names[0]).split(os.sep)
             if folder not in present:
-                kind = 'folder' if '/' in video.file_names[0] else 'file'
-                raise InputMissingError(f'{self.ann_file}: video {video.video_id}: file_names: the {kind} '
+                raise InputMissingError(f'{where}: the {"folder" if below else "file"} '
                                         f'{os.path.join(self.img_prefix, folder)} is not there.')
 
     def _set_training_items(self) -> None:
@@ -249,6 +252,9 @@ class VISDataset(Dataset):
         eligible = [self._eligible_frames(video) for video in range(len(self.videos))]
         self._items = self.clip.items(eligible, self.video_lengths)
         if len(self._items) == 0:
+            if len(objects) and index.object_crowd[objects].all():
+                raise InputError(f'{self.ann_file}: all {len(np.unique(objects))} objects are crowds (iscrowd 1), so '
+                                 'there is nothing to train on.')
             raise InputError(f'{self.ann_file}: no video has the annotated frames that {type(self.clip).__name__} '
                              'needs.')
         #: bool [len(self)]: wider than high, for batches of one orientation.

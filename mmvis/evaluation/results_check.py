@@ -13,11 +13,12 @@ from typing import IO, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmvis.errors import InputError, InputMissingError
+from mmvis.annotations import read_json
+from mmvis.annotations.reader import read_tables
+from mmvis.structures.rle_check import areas_of_good, measure_strings
 
 from .results_reader import iterate_results
 from .results_repair import as_integer, as_number, as_rle, is_rle
-from mmvis.structures.rle_check import areas_of_good, measure_strings
 
 #: More tracks of one video and category than this are not looked at.
 _MAX_TRACKS = 100
@@ -90,23 +91,11 @@ def load_target(ann_file: Union[str, os.PathLike]) -> Target:
     """Videos and category table of an annotation file (with or without annotations).
 
     Raises:
-        FileNotFoundError, ValueError: not an annotation file of the YouTube-VIS format; the sentence says why.
+        InputError: there is no such file, or its videos or categories are malformed; the sentence says which.
     """
-    try:
-        data = json.loads(Path(ann_file).read_bytes())
-    except FileNotFoundError:
-        raise InputMissingError(f'{ann_file}: there is no such file.') from None
-    except ValueError as error:
-        raise InputError(f'{ann_file}: not a JSON file ({error}).') from None
-    try:
-        videos = {video['id']: TargetVideo(video['height'], video['width'],
-                                           len(video['file_names']) if 'file_names' in video else video['length'])
-                  for video in data['videos']}
-        categories = {category['id']: category.get('name', '') for category in data['categories']}
-        return Target(videos, categories, str(ann_file))
-    except (KeyError, TypeError) as error:
-        raise InputError(f'{ann_file}: not an annotation file of YouTube-VIS: videos need id, height, width and '
-                         f'file_names, categories an id ({type(error).__name__}: {error}).') from None
+    _, videos, categories = read_tables(read_json(ann_file), str(ann_file))
+    return Target({video.video_id: TargetVideo(video.height, video.width, video.num_frames) for video in videos},
+                  dict(categories), str(ann_file))
 
 
 def check_results(path: Union[str, os.PathLike], target: Target, fixed_path: Optional[Union[str, os.PathLike]] = None,

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mmvis.datasets import find_tree
+from mmvis.datasets.trees import frame_below
 
 # name, split, data_root, annotation file, image folder: each tree that the READMEs of the official code bases or the
 # official downloads have.
@@ -88,5 +89,27 @@ def test_what_is_not_there_is_listed(tmp_path, monkeypatch):
 
 def test_annotations_without_their_frames_are_named(tmp_path):
     make_tree(tmp_path, 'train.json', 'elsewhere')
-    with pytest.raises(FileNotFoundError, match=r'Found .*train\.json, but its first frame \(abc/00000\.jpg\)'):
+    with pytest.raises(FileNotFoundError, match=r'Found .*train\.json, but its first frame \(.abc/00000\.jpg.\)'):
+        find_tree('own', 'train', str(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['./abc/0.jpg', '../frames/abc/0.jpg', 'abc/../abc/0.jpg', '{root}/frames/abc/0.jpg',
+                                  '{root}/link/abc/0.jpg'])
+def test_a_frame_may_be_named_in_any_way_that_ends_in_the_folder(tmp_path, name):
+    (tmp_path / 'frames').mkdir()
+    (tmp_path / 'link').symlink_to('frames')
+    for folder in ('frames', 'link'):
+        assert frame_below(str(tmp_path / folder), name.format(root=tmp_path)) == str(Path('abc', '0.jpg'))
+
+
+@pytest.mark.parametrize('name', ['..', '.', '../abc/0.jpg', '/etc/passwd', '../frames2/0.jpg', '{root}/frames'])
+def test_a_frame_elsewhere_is_not_below_the_folder(tmp_path, name):
+    assert frame_below(str(tmp_path / 'frames'), name.format(root=tmp_path)) is None
+
+
+@pytest.mark.parametrize('literal', ['"\\ud800.jpg"', '"a\\u0000.jpg"', '"\\x.jpg"'])
+def test_a_name_that_no_file_can_have_is_in_no_folder(tmp_path, literal):
+    (tmp_path / 'train').mkdir()
+    (tmp_path / 'train.json').write_text('{"videos": [{"file_names": [%s]}]}' % literal)
+    with pytest.raises(FileNotFoundError, match=r'Found .*train\.json'):
         find_tree('own', 'train', str(tmp_path))

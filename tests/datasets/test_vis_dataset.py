@@ -320,3 +320,41 @@ def test_damaged_frames_that_workers_use_are_known_here(tmp_path, start):
     assert use.frame_path(9) == str(frame)
     with pytest.raises(InputError, match="damaged_frames is 'stop' or 'use', not 'go on'"):
         VISDataset('valid', str(tmp_path), test_mode=True, damaged_frames='go on')
+
+
+@pytest.mark.parametrize('prefix', ['./', '../JPEGImages/', '{root}/train/JPEGImages/'])
+def test_file_names_may_be_relative_or_absolute(tmp_path, prefix):
+    ann_file = make_tiny_dataset(tmp_path)
+    expected = VISDataset('train', str(tmp_path), test_mode=True).load_image(1, 2)
+
+    def change(data):
+        for video in data['videos']:
+            video['file_names'] = [prefix.format(root=tmp_path) + name for name in video['file_names']]
+    edit_json(ann_file, change)
+    assert np.array_equal(VISDataset('train', str(tmp_path), test_mode=True).load_image(1, 2), expected)
+    named = VISDataset(ann_file=str(ann_file), img_prefix=str(tmp_path / 'train' / 'JPEGImages'), test_mode=True)
+    assert np.array_equal(named.load_image(1, 2), expected)
+
+
+@pytest.mark.parametrize('name', ['../../../secret.jpg', '/etc/passwd'])
+def test_a_frame_outside_the_image_folder_is_refused(tmp_path, name):
+    ann_file = make_tiny_dataset(tmp_path)
+    edit_json(ann_file, lambda data: data['videos'][0]['file_names'].__setitem__(3, name))
+    with pytest.raises(ValueError, match=f"video 10: file_names: '{name}' is not in the image folder"):
+        VISDataset('train', str(tmp_path), test_mode=True)
+
+
+def test_a_file_of_crowds_alone_is_named(tmp_path):
+    ann_file = make_tiny_dataset(tmp_path)
+    edit_json(ann_file, lambda data: [record.update(iscrowd=1) for record in data['annotations']])
+    with pytest.raises(ValueError, match='train.json: all 4 objects are crowds'):
+        VISDataset('train', str(tmp_path), clip=dict(type='KeyReferencePairs'))
+
+
+def test_a_name_of_two_categories_is_no_class(tmp_path):
+    ann_file = make_tiny_dataset(tmp_path)
+    edit_json(ann_file, lambda data: data['categories'][1].update(name='square'))
+    for classes in (None, ['square']):
+        with pytest.raises(ValueError, match="ids 3 and 7 have the same name, 'square'"):
+            VISDataset('train', str(tmp_path), test_mode=True, classes=classes)
+    assert VISDataset('train', str(tmp_path), test_mode=True, classes=['plate']).classes == ('plate',)

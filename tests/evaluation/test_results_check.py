@@ -203,7 +203,7 @@ def test_a_broken_file_leaves_no_fixed_file(tmp_path):
 
 
 @pytest.mark.parametrize('content, sentence', [
-    ('{', 'not a JSON file'), ('[]', 'not an annotation file'),
+    ('{', 'not a JSON file'), ('[]', r'an annotation file of YouTube-VIS is .* this is \[\]'),
     ('{"videos": [{"id": 1}], "categories": []}', "'height'")])
 def test_target_files_that_are_none(tmp_path, content, sentence):
     (tmp_path / 'gt.json').write_text(content)

@@ -128,6 +128,23 @@ def test_split_is_found_by_the_configs(tmp_path):
         assert code == 1 and sentence in err and not (tmp_path / 'out').exists()
 
 
+def test_split_destroys_no_input_and_names_what_is_wrong(tmp_path):
+    ann_file = make_tiny_dataset(tmp_path, num_videos=4, num_frames=3, size=SIZE, split='train')
+    whole = tmp_path / 'annotations' / 'instances_val_sub.json'
+    whole.parent.mkdir()
+    ann_file.rename(whole)
+    before = whole.read_bytes()
+    code, _, err = run('split_dataset', whole, '--val-ratio', '0.5', '--out', tmp_path)
+    assert code == 1 and 'is an input of this run' in err and whole.read_bytes() == before
+    assert [path.name for path in whole.parent.iterdir()] == [whole.name]
+    edit_json(whole, lambda content: content['annotations'][2].update(category_id=[7]))
+    code, _, err = run('split_dataset', whole, '--val-ratio', '0.5', '--out', tmp_path / 'out')
+    assert code == 1 and 'annotation 102: category_id is [7]' in err and not (tmp_path / 'out').exists()
+    edit_json(whole, lambda content: content.pop('annotations'))
+    code, _, err = run('split_dataset', whole, '--val-ratio', '0.5', '--out', tmp_path / 'out')
+    assert code == 1 and 'this one has no annotations' in err
+
+
 def test_upload_prints_the_score_and_never_the_password(data, monkeypatch):
     zip_path = data / 'x.zip'
     run('make_submission', data / 'results.json', data / 'valid.json', '--out', zip_path)
