@@ -15,6 +15,7 @@ from mmvis.datasets import SampleKey
 from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool
 from mmvis.registry import DATASETS
 from mmvis.structures import FrameInstances, FrameSample, encode_masks
+from mmvis.structures.output_file import check_output_folder
 from mmvis.visualization import contact_sheet, draw_frame, write_image
 from mmvis.visualization.names import safe_name
 
@@ -52,6 +53,7 @@ def describe(samples: List[FrameSample]) -> str:
 
 def main() -> None:
     args = parse_args()
+    check_output_folder(args.out)
     cfg = load_config(args.config, args.cfg_options)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     classes = dataset.metainfo['classes']

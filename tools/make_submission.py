@@ -30,8 +30,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    check_output(args.out, [args.results, args.annotations])
-    pack_results(args.results, find_target(args.annotations, args.benchmark), args.out)
+    target = find_target(args.annotations, args.benchmark)
+    check_output(args.out, [args.results, None if target.videos is None else target.source])
+    pack_results(args.results, target, args.out)
 
 
 if __name__ == '__main__':

@@ -44,11 +44,12 @@ class CompiledLoop:
         try:
             return self._compiled(*args)
         except Exception as error:  # a full disk, or whatever the reader of a damaged file raises; a real one comes again
+            folder = self._compiled.stats.cache_path
             self._compiled = self._njit(nogil=True)(self._function)
             result = self._compiled(*args)
             if not CompiledLoop._told:
                 CompiledLoop._told = True
-                logging.getLogger(__name__).warning('The compiled loops could not be kept or read (%s): they are '
-                                                    'compiled anew.', error)
+                logging.getLogger(__name__).warning('Compiled loops cannot be kept or read in %s (%s): they are '
+                                                    'compiled anew.', folder, error)
             return result
 

@@ -25,7 +25,7 @@ PathLike = Union[str, os.PathLike]
 #: Paths that stand for what a process has open: a rename would cut it off from its reader.
 _OPEN_FILES = ('/dev/std', '/dev/fd/', '/proc/')
 #: What stands behind the name of an output in the names of the files that a run makes beside it.
-_BESIDE = re.compile(r'\.(tmp|part)\b')
+_BESIDE = re.compile(r'\.(tmp|part|aside|lock)\b')
 _NO_FOLLOW = getattr(os, 'O_NOFOLLOW', 0)
 
 

@@ -120,10 +120,19 @@ def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def plot_embeddings(panels: Dict[str, np.ndarray], path: Path) -> None:
-    """A picture with a panel for every entry: the plane of features [T, N, d], a dot a frame, a colour a track."""
+    """A picture with a panel for every entry: the plane of features [T, N, d], a dot a frame, a colour a track.
+
+    Raises:
+        InputError: matplotlib makes no such kind of file, or it cannot be written.
+    """
     import matplotlib
     matplotlib.use('Agg')
     from matplotlib import pyplot
+    suffix = path.suffix or '.png'
+    kinds = sorted(pyplot.figure().canvas.get_supported_filetypes())
+    pyplot.close()
+    if suffix[1:].lower() not in kinds:
+        raise InputError(f'{path} cannot be written: no picture is made as {suffix}, but as {", ".join(kinds)}.')
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 5), squeeze=False)
     for axis, (title, features) in zip(axes[0], panels.items()):
         num_frames, num_tracks = features.shape[:2]
@@ -134,6 +143,6 @@ def plot_embeddings(panels: Dict[str, np.ndarray], path: Path) -> None:
         axis.set(title=title, xticks=[], yticks=[])
     axes[0, -1].legend(loc='best', fontsize='small')
     figure.tight_layout()
-    with replacing(path, suffix=f'.tmp{path.suffix or ".png"}') as temporary:
+    with replacing(path, suffix=f'.tmp{suffix}') as temporary:
         figure.savefig(temporary, dpi=120)
     pyplot.close(figure)

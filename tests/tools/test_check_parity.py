@@ -162,3 +162,15 @@ def test_filled_tensors_follow_from_key_and_salt():
     assert one['bn.num_batches_tracked'].item() == 0
     # first numbers of the stream seeded with crc32('public:x')
     np.testing.assert_allclose(fill.unit('x', (2,), 'public').numpy(), [-0.2381119281053543, 0.09435532242059708], rtol=1e-6)
+
+
+def test_the_reference_numbers_are_not_written_over(toy, tmp_path, capsys):
+    path, _, _ = toy
+    before = path.read_bytes()
+    assert check_parity.main(['toy', str(path), '--dump', str(path)]) == 1
+    assert 'toy.json is an input of this run' in capsys.readouterr().err and path.read_bytes() == before
+    assert check_parity.main(['toy', str(path), '--dump', str(tmp_path / 'manifest.json')]) == 1
+    (tmp_path / 'toy').mkdir()
+    golden = path.rename(tmp_path / 'toy' / 'a.json')
+    assert check_parity.main(['--all', str(tmp_path), '--json', str(golden)]) == 1
+    assert golden.read_bytes() == before and (tmp_path / 'manifest.json').read_text() == '{}'

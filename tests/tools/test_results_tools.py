@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import cv2
 import pytest
 
+from helpers.full_disk import files_end_at
 from helpers.stand_in_server import PASSWORD, USER, stand_in_server
 from helpers.tiny_vis import CATEGORIES, edit_json, make_tiny_dataset
 from mmvis.apis import BENCHMARKS
@@ -189,6 +190,76 @@ def test_overlays_in_every_format(data):
     for args, sentence in ((('--videos', '99'), "no video '99'"), (('--out', 'x.png'), 'needs --format sheet')):
         code, _, err = run('visualize_results', *common, *args)
         assert code == 1 and sentence in err
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_what_a_tool_reads_is_not_written_over(data):
+    results, annotations, frames = data / 'results.json', data / 'valid.json', data / 'valid'
+    run('make_submission', results, annotations, '--out', data / 'x.zip')
+    (data / 'link.zip').symlink_to(results)
+    before = files_of(data)
+    draw = ('visualize_results', results, annotations, frames)
+    for args in (('make_submission', results, annotations, '--out', results),
+                 ('make_submission', results, annotations, '--out', annotations),
+                 ('make_submission', results, annotations, '--out', data / 'link.zip'),
+                 ('eval_results', results, annotations, '--json', annotations),
+                 ('eval_results', results, annotations, '--csv', results),
+                 ('eval_results', results, annotations, '--html', data / 'link.zip'),
+                 ('upload_results', data / 'x.zip', '--benchmark', 'ovis', '--json', data / 'x.zip'),
+                 (*draw, '--format', 'sheet', '--out', frames / 'JPEGImages' / 'video_0' / '00000.jpg')):
+        code, _, err = run(*args)
+        assert code == 1 and 'is an input of this run' in err, args
+    code, _, err = run(*draw, '--format', 'frames', '--out', frames / 'JPEGImages')
+    assert code == 1 and 'among the frames of the data set' in err
+    for args in ((*draw, '--out', results), (*draw, '--format', 'sheet', '--out', results / 'x.png')):
+        code, _, err = run(*args)
+        assert code == 1 and f'{results} is not a folder' in err
+    assert files_of(data) == before
+
+
+def test_pictures_of_odd_ids_and_names_stay_in_the_folder_and_apart(data, monkeypatch):
+    """Videos '..', 'a/b' and 'a_b' of frames that share their folder and their stems."""
+    ids = dict(zip((10, 20, 30), ('..', 'a/b', 'a_b')))
+    frames = data / 'valid' / 'JPEGImages'
+    for number, path in enumerate(sorted(frames.glob('*/*.jpg'))):
+        path.rename(frames / f'{number // 2}{".jpg" if number % 2 else ".jpeg"}')
+
+    def change(content):
+        for number, video in enumerate(content['videos']):
+            video.update(id=ids[video['id']], file_names=[f'{(4 * number + i) // 2}{".jpg" if i % 2 else ".jpeg"}'
+                                                          for i in range(4)])
+        for annotation in content['annotations']:
+            annotation['video_id'] = ids[annotation['video_id']]
+
+    edit_json(data / 'valid.json', change)
+    edit_json(data / 'results.json', lambda entries: [entry.update(video_id=ids[entry['video_id']]) for entry in entries])
+    (data / 'work').mkdir()
+    monkeypatch.chdir(data / 'work')
+    before = files_of(data)
+    common = ('visualize_results', data / 'results.json', data / 'valid.json', data / 'valid', '--out', 'vis')
+    for kind in ('frames', 'mp4', 'sheet'):
+        code, _, err = run(*common, '--format', kind)
+        assert code == 0, err
+    made = files_of(data).keys() - before.keys()
+    assert made == {f'work/vis/{name}{rest}' for number, name in enumerate(('%2E%2E', 'a%2Fb', 'a_b')) for rest in
+                    ('.mp4', '.jpg', *(f'/{2 * number + i}{kind}.jpg' for i in (0, 1) for kind in ('.jpeg', '.jpg')))}
+
+
+def test_a_full_disk_ends_a_drawing_with_a_sentence(data, monkeypatch):
+    common = ('visualize_results', data / 'results.json', data / 'valid.json', data / 'valid', '--out', data / 'vis')
+    with files_end_at(1_000):
+        for kind, name in (('mp4', 'video_0.mp4'), ('frames', 'video_0/00000.jpg'), ('sheet', 'video_0.jpg')):
+            code, _, err = run(*common, '--format', kind)
+            assert code == 1 and err == f'error: {data}/vis/{name} cannot be written: File too large.\n'
+    assert not files_of(data / 'vis')
+    with files_end_at(100):
+        for args, path in ((('make_submission', '--out'), data / 'x.zip'), (('eval_results', '--html'), data / 'x.html')):
+            code, _, err = run(args[0], data / 'results.json', data / 'valid.json', args[1], path)
+            assert code == 1 and err.splitlines()[-1] == f'error: {path} cannot be written: File too large.'
+            assert not path.exists()
 
 
 def test_the_end_of_a_test_run_checks_zips_and_sends(data, monkeypatch, capsys):

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.full_disk import files_end_at
 from helpers.tiny_instanceformer import tiny_frames, tiny_model, tiny_video
+from mmvis.errors import InputError, InputFileError
 from mmvis.visualization.analysis import (AnalysisRecorder, VideoAnalysis, analysis_file, draw_locations,
                                           embed_in_plane, plot_embeddings)
 
@@ -57,3 +59,25 @@ def test_tight_clusters_stay_apart_in_the_plane(tmp_path):
     assert (tmp_path / 'tsne.png').stat().st_size > 1000
     with pytest.raises(ValueError, match='three'):
         embed_in_plane(features[0, :2])
+    with pytest.raises(InputError, match='tsne.json cannot be written: no picture is made as .json, but as .*png'):
+        plot_embeddings({'a': features}, tmp_path / 'tsne.json')
+
+
+def test_ids_that_are_no_file_names_stay_in_the_folder_and_apart(tmp_path):
+    names = {analysis_file(tmp_path, video_id).relative_to(tmp_path).as_posix() for video_id in (3, '..', 'a/b', 'a_b')}
+    assert names == {'3.npz', '%2E%2E.npz', 'a%2Fb.npz', 'a_b.npz'}
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_run(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputFileError, match='file is not a folder'):
+        AnalysisRecorder(tmp_path / 'file')
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path):
+    path, rng = tmp_path / '1.npz', np.random.default_rng(0)
+    path.write_bytes(b'old')
+    analysis = VideoAnalysis(1, rng.random((30, 4, 80)), np.zeros((3, 4, 2, 1, 1, 2)), np.zeros((3, 4, 2)))
+    with files_end_at(5_000), pytest.raises(InputFileError, match='^.*1.npz cannot be written: File too large.$'):
+        analysis.save(path)
+    assert path.read_bytes() == b'old' and len(list(tmp_path.iterdir())) == 1
