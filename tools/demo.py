@@ -26,6 +26,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from mmvis.apis import FrameSource, VISPredictor, open_source  # noqa: E402
+from mmvis.datasets.images import DamagedFrames  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, find_config, run_tool  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation import ResultsWriter  # noqa: E402
@@ -219,9 +220,8 @@ def choose_outputs(args: argparse.Namespace, source: FrameSource, *inputs: str) 
 def main() -> None:
     args = parse_args()
     config, checkpoint = choose_model(args)
-    damaged: List[str] = []
-    source = open_source(args.source, (lambda path, complaint: damaged.append(f'{path} {complaint}'))
-                         if args.use_damaged_frames else None)  # before the model: a wrong name is told at once
+    damaged = DamagedFrames() if args.use_damaged_frames else None
+    source = open_source(args.source, damaged)  # before the model: a wrong name is told at once
     overlay, window = choose_outputs(args, source, str(find_config(config)), checkpoint)
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
                              endless=source.live)
@@ -236,7 +236,7 @@ def main() -> None:
     writer.join()
     print(', '.join(filter(None, [args.out, None if view.fault else view.path])), flush=True)
     if damaged:
-        print(f'Damaged frames that were used: {len(damaged)} ({"; ".join(damaged[:8])}).', flush=True)
+        print(damaged, flush=True)
     if fault or view.fault:
         raise fault or view.fault
 

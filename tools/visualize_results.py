@@ -12,7 +12,7 @@ OUT/<video>/<frame>.jpg, OUT/<video>.jpg; --format sheet with a picture as --out
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.datasets.images import DamagedFrames  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.structures.output_file import check_output, check_output_folder  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402
@@ -43,6 +44,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--videos', nargs='+', metavar='V', help='ids or folder names; default: all')
     parser.add_argument('--fps', type=float, default=10., help='of an mp4 (%(default)g)')
     parser.add_argument('--columns', type=int, default=5, help='frames of a video in a sheet (%(default)d)')
+    parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',
+                        help='draw on damaged frames, as far as they can be decoded, and count them at the end; by '
+                             'default the first one ends the run')
     parser.add_argument('--width', type=int, default=320, help='of a frame in a sheet, pixels (%(default)d)')
     return parser.parse_args()
 
@@ -67,17 +71,18 @@ def frame_folder(folder: str, video: VideoRecord) -> str:
     return str(inner) if not (Path(folder) / video.file_names[0]).is_file() and inner.is_dir() else folder
 
 
-def write_video(args: argparse.Namespace, video: VideoRecord, name: str, drawings: List[Drawing]) -> Path:
+def write_video(args: argparse.Namespace, video: VideoRecord, name: str, drawings: List[Drawing],
+                damaged: Optional[DamagedFrames]) -> Path:
     """An mp4 or a folder of frames."""
     folder = frame_folder(args.frames, video)
     if args.format == 'frames':
         stems = frame_names(video.file_names)
-        for frame_idx, picture in draw_video(video, folder, drawings):
+        for frame_idx, picture in draw_video(video, folder, drawings, on_damage=damaged):
             write_image(Path(args.out) / name / f'{stems[frame_idx]}.jpg', picture)
         return Path(args.out) / name
     path = Path(args.out) / f'{name}.mp4'
     with VideoFile(path, args.fps, [args.results, args.annotations]) as file:
-        for _, picture in draw_video(video, folder, drawings):
+        for _, picture in draw_video(video, folder, drawings, on_damage=damaged):
             file.add(picture)
     return path
 
@@ -109,20 +114,24 @@ def main() -> None:
     if args.gt:
         drawings.append(read_ground_truth(index, ids))
         match_colours(drawings[1], drawings[0])
+    damaged = DamagedFrames() if args.use_damaged_frames else None
     sheets = []
     for video, name in chosen:
         tracks = len(drawings[0].tracks.get(video.video_id, []))
         if args.format == 'sheet':
-            sheet = draw_sheet(video, frame_folder(args.frames, video), drawings, args.columns, args.width)
+            sheet = draw_sheet(video, frame_folder(args.frames, video), drawings, args.columns, args.width,
+                               damaged)
             path = Path(args.out) / f'{name}.jpg'
             sheets.append(sheet) if one_sheet else write_image(path, sheet)
         else:
-            path = write_video(args, video, name, drawings)
+            path = write_video(args, video, name, drawings, damaged)
         if not one_sheet:
             print(f'{path}: video {video.video_id}, {video.num_frames} frames, {tracks} tracks', flush=True)
     if one_sheet:
         write_image(Path(args.out), stack(sheets))
         print(f'{args.out}: {len(sheets)} videos')
+    if damaged:
+        print(damaged)
 
 
 def stack(sheets: List[np.ndarray], gap: int = 12) -> np.ndarray:

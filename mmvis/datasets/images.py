@@ -1,13 +1,18 @@
 """Reading a frame strictly: what is not a whole picture of the right size is refused in a sentence with its name."""
+import errno
 import io
+import itertools
+import logging
 import os
 import re
 import stat
+import time
 import warnings
 from typing import Callable, NamedTuple, Optional
 
 import cv2
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image
 
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
@@ -22,9 +27,23 @@ _JPEG_MARKER = re.compile(rb'\xff+[^\x00\xd0-\xd7\xff]')
 warnings.filterwarnings('ignore', module=r'PIL\.')
 #: Files beyond are no picture (one of 16K with 16 bits, not compressed, has 800 MB).
 _MAX_BYTES = 2**30
+#: Seconds between the attempts to read a file, and the errors that no waiting mends.
+_PAUSES = (0.5, 2.)
+_LASTING = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR)
 
 #: Called with path and complaint of a frame that is damaged and used all the same.
 OnDamage = Callable[[str, str], None]
+
+
+class DamagedFrames(dict):
+    """An ``OnDamage`` that goes on, and counts: complaint by path. As text it is the sentence for the end of a run."""
+
+    def __call__(self, path: str, complaint: str) -> None:
+        self[path] = complaint
+
+    def __str__(self) -> str:
+        some = '; '.join(f'{path} {complaint}' for path, complaint in itertools.islice(self.items(), 8))
+        return f'Damaged frames that were used: {len(self)} ({some}{"; ..." if len(self) > 8 else ""}).'
 
 
 class Header(NamedTuple):
@@ -80,6 +99,19 @@ def _wrong_size(path: str, width: int, height: int, wanted_width: int, wanted_he
 
 
 def _read_bytes(path: str) -> bytes:
+    """Content of a file; what may pass (a network disk that is away for a moment) is tried again."""
+    for pause in _PAUSES:
+        try:
+            return _read_once(path)
+        except InputFileError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno in _LASTING:
+                raise
+            print_log(f'{error} It is tried again in {pause:g} s.', logger='current', level=logging.WARNING)
+            time.sleep(pause)
+    return _read_once(path)
+
+
+def _read_once(path: str) -> bytes:
     """Content of an ordinary file: a pipe would be waited for, and a device read, without end."""
     try:
         with of_user_path(f'frame {path}'):
@@ -91,10 +123,14 @@ def _read_bytes(path: str) -> bytes:
                 raise InputError(f'frame {path} has {status.st_size} bytes: no picture has more than {_MAX_BYTES}.')
             with open(path, 'rb') as file:
                 return file.read(status.st_size)
-    except (InputMissingError, InputFileError) as error:
+    except InputFileError as error:
         if isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
-            raise InputMissingError(f'frame {path} is missing.') from None
+            raise InputMissingError(f'frame {path} is missing.') from error.__cause__
         raise
+    except InputError:
+        raise
+    except ValueError as error:  # a zero byte, half a character
+        raise InputMissingError(f'frame {path!r} is missing: no file can have this name.') from error
 
 
 def _read_header(path: str, data: bytes) -> Optional[Header]:

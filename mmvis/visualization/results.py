@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmvis.annotations import AnnotationIndex, VideoRecord
-from mmvis.datasets.images import read_frame
+from mmvis.datasets.images import OnDamage, read_frame
 from mmvis.errors import InputError
 from mmvis.evaluation.results_reader import iterate_results
 from mmvis.evaluation.results_repair import as_rle, is_rle
@@ -153,26 +153,29 @@ def _encoded(rle: RLE) -> Dict[str, Any]:
 
 
 def draw_video(video: VideoRecord, folder: str, drawings: Sequence[Drawing],
-               frames: Optional[Sequence[int]] = None) -> Iterator[Tuple[int, np.ndarray]]:
+               frames: Optional[Sequence[int]] = None,
+               on_damage: Optional[OnDamage] = None) -> Iterator[Tuple[int, np.ndarray]]:
     """(frame_idx, picture) of the frames of a video; several drawings stand side by side under their titles.
 
     Args:
         folder: where ``video.file_names`` are.
         frames: those that are wanted (default: all).
+        on_damage: see ``read_image``.
     """
     for frame_idx in range(video.num_frames) if frames is None else frames:
-        image = read_frame(folder, video.file_names[frame_idx], video.height, video.width)
+        image = read_frame(folder, video.file_names[frame_idx], video.height, video.width, on_damage)
         pictures = [drawing.draw(image, video.video_id, frame_idx) for drawing in drawings]
         if len(pictures) > 1:
             pictures = [_with_title(picture, drawing.title) for picture, drawing in zip(pictures, drawings)]
         yield frame_idx, np.hstack(pictures)
 
 
-def draw_sheet(video: VideoRecord, folder: str, drawings: Sequence[Drawing], columns: int, width: int) -> np.ndarray:
+def draw_sheet(video: VideoRecord, folder: str, drawings: Sequence[Drawing], columns: int, width: int,
+               on_damage: Optional[OnDamage] = None) -> np.ndarray:
     """A contact sheet of frames at equal distances: a row for each drawing, uint8 [height, width, 3] BGR."""
     frames = np.unique(np.linspace(0, video.num_frames - 1, columns).round().astype(int)).tolist()
-    rows = [contact_sheet([picture for _, picture in draw_video(video, folder, [drawing], frames)], len(frames), width)
-            for drawing in drawings]
+    rows = [contact_sheet([picture for _, picture in draw_video(video, folder, [drawing], frames, on_damage)],
+                          len(frames), width) for drawing in drawings]
     return rows[0] if len(rows) == 1 else np.vstack([_with_title(row, drawing.title)
                                                      for row, drawing in zip(rows, drawings)])
 

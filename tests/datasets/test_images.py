@@ -1,6 +1,8 @@
 """What a frame may be, and the sentence for each file that is none."""
+import errno
 import io
 import os
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvis.datasets.images import read_frame, read_image
+from mmvis.datasets import images
+from mmvis.datasets.images import DamagedFrames, read_frame, read_image
 from mmvis.errors import InputError, InputFileError, InputMissingError
 
 
@@ -212,3 +215,61 @@ def test_orientation_is_followed_unless_the_annotations_are_of_the_picture_as_st
     assert np.array_equal(read_frame(str(tmp_path), 'a.jpg', 40, 60), stored if orientation == 6 else turned)
     with pytest.raises(InputError, match='width 40, height 50'):
         read_frame(str(tmp_path), 'a.jpg', 50, 40)
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'a.png', 'a.bmp', 'a.webp', 'a.tif'])
+@pytest.mark.filterwarnings('ignore')
+def test_sixty_changed_pictures_of_a_format(tmp_path, name):
+    """Each is refused in a sentence with its name, or gives a picture of the right size."""
+    rng = random.Random(name)
+    data = cv2.imencode(name[1:], noise(24, 32))[1].tobytes()
+    path, refusals = tmp_path / name, 0
+    for _ in range(60):
+        kind, at, size = rng.randrange(4), rng.randrange(len(data)), rng.randrange(1, 60)
+        at = at if rng.random() < 0.6 else rng.randrange(60)  # the header
+        changed = (data[:at] + bytes([rng.randrange(256)]) + data[at + 1:], data[:at] + bytes(size) + data[at + size:],
+                   data[:at], data[:at + size] + data[at:])[kind]
+        path.write_bytes(changed)
+        for on_damage in (None, DamagedFrames()):
+            try:
+                assert read_frame(str(tmp_path), name, 24, 32, on_damage).shape == (24, 32, 3)
+            except InputError as error:
+                assert str(error).startswith(f'frame {path} ') and '\n' not in str(error) and len(str(error)) < 400
+                refusals += 1
+    assert refusals > 10
+
+
+def test_the_sentence_for_damaged_frames_that_were_used():
+    damaged = DamagedFrames()
+    assert not damaged
+    for number in (1, 2, 2):
+        damaged(f'{number}.jpg', 'is damaged (x)')
+    assert str(damaged) == 'Damaged frames that were used: 2 (1.jpg is damaged (x); 2.jpg is damaged (x)).'
+
+
+@pytest.mark.parametrize('times, reads', [(1, 2), (2, 3), (9, 3)])
+def test_a_disk_that_is_away_for_a_moment_is_asked_again(picture, monkeypatch, times, reads):
+    calls, stat = [], os.stat
+
+    def away(path, *args, **kwargs):
+        if str(path) == str(picture):
+            calls.append(path)
+            if len(calls) <= times:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return stat(path, *args, **kwargs)
+
+    monkeypatch.setattr(images, '_PAUSES', (0.01, 0.01))
+    monkeypatch.setattr(images.os, 'stat', away)
+    if times < 3:
+        assert read_image(str(picture)).shape == (40, 60, 3)
+    else:
+        with pytest.raises(InputFileError, match='a.jpg cannot be opened: Input/output error'):
+            read_image(str(picture))
+    assert len(calls) == reads
+
+
+@pytest.mark.parametrize('name', ['a\0.jpg', '\ud800.jpg', 'x' * 5000])
+def test_names_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        read_frame(str(tmp_path), name, 40, 60)
+    str(caught.value).encode()  # can be printed

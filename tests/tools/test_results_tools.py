@@ -285,3 +285,13 @@ def test_the_end_of_a_test_run_checks_zips_and_sends(data, monkeypatch, capsys):
     edit_json(results, lambda entries: entries[0].update(category_id=0))
     with pytest.raises(ValueError, match='has 1 faults, so no zip'):
         submit(results, ovis)
+
+
+def test_damaged_frames_are_drawn_on_when_asked_for(data):
+    frame = data / 'valid' / 'JPEGImages' / 'video_1' / '00002.jpg'
+    frame.write_bytes(frame.read_bytes()[:-20] + b'\xff\xd9')
+    common = ('visualize_results', data / 'results.json', data / 'valid.json', data / 'valid', '--out', data / 'vis')
+    code, _, err = run(*common)
+    assert code == 1 and 'video_1/00002.jpg is damaged (Corrupt JPEG data' in err
+    code, out, _ = run(*common, '--use-damaged-frames')
+    assert code == 0 and 'Damaged frames that were used: 1 (' in out.splitlines()[-1]

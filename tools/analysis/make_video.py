@@ -7,11 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
-import cv2
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checkout, installed or not
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.datasets.images import read_image  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.visualization import VideoFile  # noqa: E402
 
@@ -36,9 +35,7 @@ def main() -> None:
     with VideoFile(out, args.fps, files) as video:
         size = None
         for file in files:
-            image = cv2.imread(str(file))
-            if image is None:
-                raise InputError(f'{file} is not a picture, or it is damaged.')
+            image = read_image(str(file))
             if size not in (None, image.shape):
                 raise InputError(f'{file} has another size than the pictures before it.')
             size = image.shape
