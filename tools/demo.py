@@ -129,6 +129,8 @@ class View:
         if self.file:
             with self._kept():
                 self.file.add(picture)
+            if self.fault:
+                print(f'{self.fault} The run goes on for the results.', flush=True)
         if self.window:
             cv2.imshow(_TITLE, picture)
             self.stop.asked |= cv2.waitKey(1) & 0xff == ord('q')
@@ -143,7 +145,6 @@ class View:
         try:
             yield
         except InputError as fault:
-            print(f'{fault} The run goes on for the results.', flush=True)
             self.file.discard()
             self.file, self.fault = None, fault
 

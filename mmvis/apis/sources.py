@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 
 from mmvis.datasets.images import OnDamage, read_image
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
+from mmvis.visualization.writers import quiet_opencv
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 _TIMEOUT_MS = 10_000  # of a stream that does not answer
@@ -66,7 +67,7 @@ def open_source(source: Source, on_damage: Optional[OnDamage] = None) -> FrameSo
         return _Pictures(name, [name], on_damage)
     if os.path.exists(name):
         _check_kind(name)
-        return _Video(name, name)
+        return _Video(os.path.abspath(name), name)  # to FFmpeg a relative name such as pipe:1 is an address
     if name.isdigit():
         return _Video(int(name), f'camera {name}')
     if glob.has_magic(name):
@@ -180,16 +181,12 @@ class _Video(FrameSource):
             raise InputFileError(f'{self.name} gives no more frames (after {number}).')
 
     def _open(self) -> cv2.VideoCapture:
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
+        with quiet_opencv():
             if '://' in str(self.target):
                 options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
                 capture = cv2.VideoCapture(self.target, cv2.CAP_FFMPEG, options)
             else:
                 capture = cv2.VideoCapture(self.target)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
         if capture.isOpened():
             return capture
         if os.path.isfile(str(self.target)):

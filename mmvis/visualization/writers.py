@@ -1,7 +1,7 @@
 """Write pictures: one file, a sheet of several, a video."""
 import os
-from contextlib import ExitStack, suppress
-from typing import Iterable, Optional, Sequence, Union
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Iterable, Iterator, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -83,7 +83,9 @@ class VideoFile:
             self._temporary = self._place.enter_context(replacing(self.path, suffix='.tmp.mp4'))
             # mp4v wants even sides; the size is that of the first picture, cut by a pixel where it is odd.
             self._size = tuple(max(2, side // 2 * 2) for side in image.shape[1::-1])
-            self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter_fourcc(*'mp4v'), self.fps, self._size)
+            with quiet_opencv():
+                self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter_fourcc(*'mp4v'), self.fps,
+                                               self._size)
             if not self._writer.isOpened():
                 raise self._fault()
         picture = image[:self._size[1], :self._size[0]]
@@ -119,12 +121,8 @@ class VideoFile:
                 raise self._fault()
 
     def _is_complete(self) -> bool:
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the sentence is ours
-        try:
+        with quiet_opencv():
             reader = cv2.VideoCapture(str(self._temporary))
-        finally:
-            cv2.utils.logging.setLogLevel(level)
         return reader.isOpened() and round(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == self._number
 
     def _fault(self) -> InputFileError:
@@ -141,3 +139,14 @@ class VideoFile:
 
 class _Discarded(Exception):
     pass
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """OpenCV prints no account of its own of what fails in the block."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

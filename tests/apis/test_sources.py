@@ -173,3 +173,11 @@ def test_a_file_by_its_address_is_read_whole(video):
         opened = open_source(f'http://127.0.0.1:{server.server_port}/x.mp4')
         assert not opened.live and len(list(opened)) == 12
         server.shutdown()
+
+
+def test_the_name_of_a_file_is_no_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoFile('pipe:0.mp4') as video:
+        video.add(np.zeros((32, 32, 3), np.uint8))
+    source = open_source('pipe:0.mp4')
+    assert source.name == 'pipe:0.mp4' and len(list(source)) == 1
