@@ -2,7 +2,9 @@
 import copy
 import logging
 import os
+import threading
 from collections import deque
+from contextlib import contextmanager
 from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
@@ -34,8 +36,9 @@ class VISPredictor:
     without end runs in constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the config, the data
     preprocessor, ``start``, ``step`` and ``finish`` of the model.
 
-    A predictor may be used from any thread, but from one at a time. ``copy.copy(predictor)`` followed by ``reset`` is
-    another video on the same weights.
+    A predictor may be used from any thread, but from one at a time and for one video at a time: a call while another is
+    at work, or one that gets between the frames of ``run``, raises a RuntimeError and changes nothing.
+    ``copy.copy(predictor)`` followed by ``reset`` is another video on the same weights, for another thread.
 
     Args:
         config: a config file, its name under ``configs/``, or a Config.
@@ -83,7 +86,13 @@ class VISPredictor:
         self.score_thr = score_thr
         self.classes, self.category_ids = _find_classes(dataset, report.dataset_meta)
         self.tracks: List[TrackScore] = []
-        self.reset()
+        self._turn = _Turn()
+        self._begin(1)
+
+    def __copy__(self) -> 'VISPredictor':
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _turn=_Turn())
+        return twin
 
     @property
     def lag(self) -> int:
@@ -99,10 +108,15 @@ class VISPredictor:
 
     def reset(self, video_id: Union[int, str] = 1) -> None:
         """Begin a new video; what is left of the present one is dropped."""
+        with self._turn.take():
+            self._begin(video_id)
+
+    def _begin(self, video_id: Union[int, str]) -> None:
         self.video_id = video_id
         self.frame_idx = 0  # of the next frame
         self._run: Optional[VideoRun] = None
         self._final: Deque[FrameInstances] = deque()
+        self._owner = object()  # of the video: run() knows its own by it
 
     @torch.inference_mode()
     def step(self, frame: np.ndarray) -> Optional[FrameInstances]:
@@ -118,7 +132,12 @@ class VISPredictor:
 
         Raises:
             ValueError: the frame is not of this form, or of another size than those before it. The video can go on.
+            RuntimeError: the predictor is at work in another thread.
         """
+        with self._turn.take():
+            return self._step(frame)
+
+    def _step(self, frame: np.ndarray) -> Optional[FrameInstances]:
         self._check(frame)
         image = np.ascontiguousarray(frame)
         clip = Clip(self.video_id, None, image.shape[:2], [ClipFrame(self.frame_idx, image)], self.inclusive)
@@ -135,13 +154,20 @@ class VISPredictor:
 
         A verdict gives class and score of a track for the whole video. The frames that ``step`` has returned are not
         kept: join them with ``VideoResult.from_frames`` if you have kept them.
+
+        Raises:
+            RuntimeError: the predictor is at work in another thread.
         """
+        with self._turn.take():
+            return self._finish()
+
+    def _finish(self) -> Tuple[List[FrameInstances], List[TrackScore]]:
         frames, self.tracks = [], []
         if self._run is not None:
             last = self._run.finish()
             frames = [self._select(frame) for frame in (*self._final, *last.frames)]
             self.tracks = last.scores
-        self.reset(self.video_id)
+        self._begin(self.video_id)
         return frames, self.tracks
 
     def run(self, source: Union[Source, Iterable[np.ndarray]]) -> Iterator[Tuple[int, FrameInstances]]:
@@ -152,18 +178,31 @@ class VISPredictor:
 
         Yields:
             ``frame_idx`` (0-based) and instances of every frame, in order, as soon as they are final.
+
+        Raises:
+            RuntimeError: between two frames the predictor was used for something else, which would mix two videos.
         """
         frames = open_source(source) if isinstance(source, (str, os.PathLike, int)) else source
         return self._run_frames(frames)
 
     def _run_frames(self, frames: Iterable[np.ndarray]) -> Iterator[Tuple[int, FrameInstances]]:
         self.reset()
-        for frame in frames:
+        owner, number = self._owner, 0
+        for number, frame in enumerate(frames):
+            self._check_owner(owner, number)
             result = self.step(frame)
             if result is not None:
                 yield result.frame_idx, result
+            number += 1
+        self._check_owner(owner, number)
         for result in self.finish()[0]:
             yield result.frame_idx, result
+
+    def _check_owner(self, owner: object, frame_idx: int) -> None:
+        if self._owner is not owner or self.frame_idx != frame_idx:
+            raise RuntimeError(f'The predictor was used for something else between two frames of run() (before frame '
+                               f'{frame_idx}): one predictor holds one video. Take copy.copy(predictor) for another '
+                               'one.')
 
     def _check(self, frame: Any) -> None:
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 \
@@ -183,6 +222,27 @@ class VISPredictor:
             return frame
         return FrameInstances(frame.frame_idx, frame.track_ids[rows], frame.labels[rows], frame.scores[rows],
                               frame.boxes[rows], [frame.masks[row] for row in rows])
+
+
+class _Turn:
+    """One caller at a time. A deep copy and an unpickled one are new and free."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __reduce__(self):
+        return _Turn, ()
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError('The predictor is at work in another thread: it holds one video and may be used by one '
+                               'thread at a time. Take copy.copy(predictor) and reset() for another video on the same '
+                               'weights.')
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 def _test_dataset(config: Config) -> Dict[str, Any]:

@@ -142,6 +142,56 @@ def test_a_copy_is_another_video_on_the_same_weights_in_a_thread_of_its_own(data
     assert_equal(two, expected)
 
 
+@pytest.mark.parametrize('call', ['step', 'finish', 'reset', 'run'])
+def test_a_call_while_another_thread_is_at_work_is_refused_and_changes_nothing(data, call):
+    predictor = make_predictor(data, 'three late')
+    expected = [predictor.step(noise(number)) for number in range(5)] + predictor.finish()[0]
+    started, go_on, results = threading.Event(), threading.Event(), []
+    step = predictor.model.step
+
+    def slow_step(*args):
+        started.set()
+        assert go_on.wait(10)
+        return step(*args)
+
+    predictor.model.step = slow_step
+    work = threading.Thread(target=lambda: results.extend(predictor.step(noise(number)) for number in range(5)))
+    work.start()
+    assert started.wait(10)
+    calls = dict(step=lambda: predictor.step(noise(9)), finish=predictor.finish, reset=predictor.reset,
+                 run=lambda: list(predictor.run([noise(9)])))
+    with pytest.raises(RuntimeError, match='at work in another thread'):
+        calls[call]()
+    twin = copy.copy(predictor)  # is free
+    twin.reset()
+    go_on.set()
+    work.join()
+    assert_equal([frame for frame in results + predictor.finish()[0] if frame],
+                 [frame for frame in expected if frame])
+    assert predictor.step(noise(0)) is None  # the turn was given back
+
+
+@pytest.mark.parametrize('between', ['step', 'reset', 'finish', 'run'])
+@pytest.mark.parametrize('at', [0, 3])
+def test_a_call_between_the_frames_of_run_ends_it(data, between, at):
+    """Two videos that take turns would be taken for one; ``at`` the first frame or after the last one."""
+    predictor = make_predictor(data)
+    run = predictor.run([noise(number) for number in range(4)])
+    calls = dict(step=lambda: predictor.step(noise(9)), reset=predictor.reset, finish=predictor.finish,
+                 run=lambda: next(predictor.run([noise(9)] * 2)))
+    for _ in range(at + 1):
+        next(run)
+    calls[between]()
+    with pytest.raises(RuntimeError, match='between two frames of run'):
+        next(run)
+
+
+@pytest.mark.parametrize('clone', [copy.deepcopy, lambda predictor: pickle.loads(pickle.dumps(predictor))])
+def test_a_clone_is_free(data, clone):
+    predictor = make_predictor(data)
+    assert_equal([clone(predictor).step(noise(0))], [predictor.step(noise(0))])
+
+
 @pytest.mark.parametrize('frame, said', [
     (noise(1).astype(np.float32), r'not float32 \[70, 100, 3\]'), (noise(1)[..., 0], r'not uint8 \[70, 100\]'),
     (noise(1).repeat(2, axis=2), r'not uint8 \[70, 100, 6\]'), (noise(1)[:0], r'not uint8 \[0, 100, 3\]'),
