@@ -29,7 +29,8 @@ class Rules:
     Attributes:
         benchmark: 'ytvis' or 'ovis' (which adds the levels of occlusion and asks for lists of equal length).
         strict: as the official code in this too: a prediction that takes the annotation with id 0 counts as wrong; an
-            empty list of results is an error; true and false are taken as scores 1 and 0.
+            empty list of results is an error; true and false are taken as scores 1 and 0; of two assignments that are
+            equally good for the tracking scores the order of the file decides.
     """
     benchmark: str = 'ytvis'
     strict: bool = False

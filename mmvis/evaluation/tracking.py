@@ -64,27 +64,47 @@ class _Frames:
             yield t, rows, columns, self.iou[t][np.ix_(rows, columns)]
 
 
-def track_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Entry], min_score: float) -> VideoTracking:
-    """The sums of one video over the results that score at least ``min_score``.
+def track_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Entry], min_score: float,
+                strict: bool = False) -> VideoTracking:
+    """The sums of one video over the results that score at least ``min_score``, the same in whatever order they come.
+
+    Args:
+        strict: where two assignments are equally good, the order of the entries decides, as in TrackEval.
 
     Raises:
-        ValueError: a mask that does not fill its frame.
+        InputError: a mask that does not fill its frame.
     """
     place = {category_id: k for k, category_id in enumerate(truth.category_ids)}
     chosen = [i for i, entry in enumerate(entries) if entry['category_id'] in place and not entry['score'] < min_score]
-    categories = np.array([place[entries[i]['category_id']] for i in chosen], np.int64)
     masks = read_masks([entries[i]['segmentations'] for i in chosen],
                        [f'Result of video {video.video_id!r}, category {entries[i]["category_id"]!r}' for i in chosen])
+    ranked = np.arange(len(chosen)) if strict else _ranked([entries[i]['score'] for i in chosen], masks)
+    categories = np.array([place[entries[i]['category_id']] for i in chosen], np.int64)
     timeline = np.full((len(video.tracks), video.num_frames), -2, np.int32)
     sums: Dict[int, Sums] = {}
     for k in np.union1d(categories, video.categories).tolist():
-        own, annotated = np.flatnonzero(categories == k), np.flatnonzero(video.categories == k)
+        own, annotated = ranked[categories[ranked] == k], np.flatnonzero(video.categories == k)
         frames = _frames(truth.masks, video.tracks[annotated], masks, own, video.num_frames)
         clear, matched = _clear(frames)
         sums[k] = {**_hota(frames), **clear, **_identity(frames)}
         names = np.array([chosen[i] for i in own] + [-1], np.int32)
         timeline[annotated] = np.where(frames.present_gt, names[matched], -2).T
     return VideoTracking(video.video_id, sums, timeline)
+
+
+def _ranked(scores: Sequence[float], masks: TrackMasks) -> np.ndarray:
+    """The tracks by falling score, then by their masks: int64 [N].
+
+    Of two assignments that are equally good, which one is taken depends on the order of the tracks; in this one it
+    does not depend on that of the file.
+    """
+    def key(track: int) -> Tuple[bool, float, bytes, bytes]:
+        first, last = masks.frames[track], masks.frames[track + 1]
+        spans = masks.spans[masks.starts[first]:masks.starts[last]]
+        shape = np.stack([masks.heights[first:last], masks.widths[first:last], masks.pixels[first:last]])
+        return np.isnan(scores[track]), -scores[track], shape.tobytes(), spans.tobytes()
+
+    return np.array(sorted(range(len(scores)), key=key), np.int64)
 
 
 def _frames(annotated: TrackMasks, gt: np.ndarray, masks: TrackMasks, own: np.ndarray, num_frames: int) -> _Frames:

@@ -163,7 +163,8 @@ class Evaluator:
     def tracking(self, min_score: float = -math.inf) -> TrackingScores:
         """HOTA, IDF1, MOTA and their parts over the results that score at least ``min_score``."""
         with no_garbage_collection():
-            videos = share_out(_track, list(self.truth.videos), self.workers, self.truth, self.entries, min_score)
+            videos = share_out(_track, list(self.truth.videos), self.workers, self.truth, self.entries, min_score,
+                               self.rules.strict)
         return summarize_tracking(videos, self.truth.names)
 
     def errors(self) -> ErrorBreakdown:
@@ -174,8 +175,8 @@ class Evaluator:
 
 
 def _track(video_id: Union[int, str], truth: GroundTruth, entries: Dict[Any, List[Entry]],
-           min_score: float) -> VideoTracking:
-    return track_video(truth, truth.videos[video_id], entries[video_id], min_score)
+           min_score: float, strict: bool) -> VideoTracking:
+    return track_video(truth, truth.videos[video_id], entries[video_id], min_score, strict)
 
 
 def _find_errors(match: VideoMatch, truth: GroundTruth, entries: Dict[Any, List[Entry]]) -> VideoErrors:
