@@ -6,8 +6,8 @@
 
 One sentence a fault, with entry and field; exit code 1 when there are faults. Notes do not count: the server takes what
 they name. --fix writes the file with everything mended that has one reading only: string and float ids and scores, runs
-as a list, polygons, b'...' texts, empty frames behind the end of the video; empty masks become null. Nothing is
-guessed.
+as a list, polygons, b'...' texts, empty frames behind the end of the video; empty masks become null (AP is the same,
+HOTA, IDF1 and MOTA are not: to them an empty mask is a wrong detection). Nothing is guessed.
 """
 import argparse
 import sys
@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.apis import BENCHMARKS, find_target  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
-from mmvis.errors import InputMissingError  # noqa: E402
 from mmvis.evaluation.results_check import Report, Target, check_results  # noqa: E402
 
 
@@ -41,13 +40,11 @@ def summary(report: Report, target: Target) -> str:
 def main() -> None:
     args = parse_args()
     target = find_target(args.annotations, args.benchmark)
-    if not Path(args.results).is_file():
-        raise InputMissingError(f'{args.results}: there is no such file.')
     report = check_results(args.results, target, args.fix, None if args.all else 10)
     for line in report.lines():
         print(line)
     print(summary(report, target))
-    if args.fix and Path(args.fix).is_file():
+    if report.is_written:
         print(f'{args.fix}: {report.num_mended} values mended'
               + (f'; {report.num_faults} faults cannot be mended without guessing' if report.num_faults else ''))
     elif report.num_mendable:

@@ -6,7 +6,7 @@ as H. Jia et al. do in "TIVE: A Toolbox for Identifying Video Instance Segmentat
 localization is one of space or one of time. The definitions here are our own; docs/evaluation.md has them in words.
 """
 from dataclasses import dataclass, replace
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -94,20 +94,25 @@ class ErrorBreakdown:
     """How many errors of each kind there are, and the AP50 that mending all of one kind would add.
 
     Attributes:
-        counts, gains: by name, in the order of ERRORS.
-        ap50: what it is now.
+        counts, gains: by name, in the order of ERRORS; a gain is None where there is no AP50 with or without the
+            errors (nothing annotated counts, or nothing would be left to be found).
+        ap50: what it is now; -1 if nothing annotated counts.
         per_video: video id -> counts by name.
     """
     counts: Dict[str, int]
-    gains: Dict[str, float]
+    gains: Dict[str, Optional[float]]
     ap50: float
     per_video: Dict
 
     def table(self) -> str:
         lines = [f'{"error":<12}{"tracks":>8}{"AP50":>8}']
         for name, meaning in ERRORS.items():
-            lines.append(f'{name:<12}{self.counts[name]:>8}{self.gains[name]:>+8.3f}  {meaning}')
+            lines.append(f'{name:<12}{self.counts[name]:>8}{show_gain(self.gains[name]):>8}  {meaning}')
         return '\n'.join(lines)
+
+
+def show_gain(gain: Optional[float]) -> str:
+    return '-' if gain is None else f'{gain:+.3f}'
 
 
 def summarize_errors(videos: Sequence[VideoErrors], num_categories: int) -> ErrorBreakdown:
@@ -115,9 +120,13 @@ def summarize_errors(videos: Sequence[VideoErrors], num_categories: int) -> Erro
     per_video = {errors.match.video_id: _count(errors) for errors in videos}
     counts = {name: sum(of_video[name] for of_video in per_video.values()) for name in _TYPES}
     ap50 = _ap50([_reduced(errors.match) for errors in videos], num_categories)
-    gains = {name: _ap50([_mended(errors, k) for errors in videos], num_categories) - ap50 if counts[name] else 0.0
-             for k, name in enumerate(_TYPES)}
+    gains = {name: _gain(ap50, _ap50([_mended(errors, k) for errors in videos], num_categories) if counts[name]
+                         else ap50) for k, name in enumerate(_TYPES)}
     return ErrorBreakdown(counts, gains, ap50, per_video)
+
+
+def _gain(before: float, after: float) -> Optional[float]:
+    return after - before if before > -1 and after > -1 else None
 
 
 def _count(errors: VideoErrors) -> Dict[str, int]:

@@ -4,12 +4,13 @@ Sources: L. Yang, Y. Fan, N. Xu, "Video Instance Segmentation", ICCV 2019, and i
 (https://github.com/youtubevos/cocoapi); J. Qi et al., "Occluded Video Instance Segmentation", IJCV 2022, and its code
 (https://github.com/qjy981010/cocoapi). Their numbers are kept to the last bit. docs/evaluation.md has the rules.
 """
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
-from mmvis.errors import InputError
+from mmvis.errors import InputError, shown
 
 from .ground_truth import AnnotatedVideo, GroundTruth
 from .masks import TrackMasks, kernels, read_masks, track_overlap
@@ -50,17 +51,21 @@ class VideoMatch:
 
 
 def check_entry(entry: Entry, owner: str, rules: Rules = Rules()) -> None:
-    """Refuse an entry without category, score or segmentations, or with a score that is no number.
+    """Refuse an entry without category, score or segmentations, or with a category or score that can be none.
 
     Raises:
-        ValueError: with a text that starts with ``owner`` and names the field.
+        InputError: with a text that starts with ``owner`` and names the field.
     """
     for key in ('category_id', 'score', 'segmentations'):
         if key not in entry:
             raise InputError(f'{owner}: {key} is missing.')
     score = entry['score']
     if not isinstance(score, (int, float, np.number)) or (isinstance(score, bool) and not rules.strict):
-        raise InputError(f'{owner}: score must be a number, not {score!r}.')
+        raise InputError(f'{owner}: score must be a number, not {shown(score)}.')
+    if isinstance(score, int) and abs(score) >= 1 << 1023:  # more than a float can hold
+        raise InputError(f'{owner}: score {shown(score)} is too large.')
+    if isinstance(entry['category_id'], (list, dict)):
+        raise InputError(f'{owner}: category_id must be a number or a text, not {shown(entry["category_id"])}.')
 
 
 def select(truth: GroundTruth, entries: Sequence[Entry],
@@ -71,10 +76,7 @@ def select(truth: GroundTruth, entries: Sequence[Entry],
         Places among ``entries``, categories, scores and ranks of the best ``cap`` of every category of the file.
     """
     place = {category_id: k for k, category_id in enumerate(truth.category_ids)}
-    try:
-        categories = np.array([place.get(entry['category_id'], -1) for entry in entries], np.int64)
-    except TypeError:
-        raise InputError('Results: a category_id is neither a number nor a text.') from None
+    categories = np.array([place.get(entry['category_id'], -1) for entry in entries], np.int64)
     scores = np.array([entry['score'] for entry in entries], np.float64)
     order = np.lexsort((-scores, categories))
     categories = categories[order]
@@ -160,8 +162,69 @@ def group_by_video(truth: GroundTruth, results: Sequence[Entry], source: str,
         if not isinstance(entry, Mapping) or 'video_id' not in entry:
             raise InputError(f'{source}, entry {i}: an object with video_id is expected.')
         video_id = entry['video_id']
-        if not isinstance(video_id, (int, float, str, np.integer)) or video_id not in by_video:
-            raise InputError(f'{source}, entry {i}: video_id {video_id!r} is not in {truth.path}.')
+        if not _is_known(video_id, by_video):
+            raise InputError(f'{source}, entry {i}: video_id {shown(video_id)} is not in {truth.path}'
+                             f'{_how_many_unknown(results, by_video)}.')
         check_entry(entry, f'{source}, entry {i}', rules)
         by_video[video_id].append(entry)
     return by_video
+
+
+def _is_known(video_id: Any, by_video: Mapping) -> bool:
+    return isinstance(video_id, (int, float, str, np.integer)) and video_id in by_video
+
+
+def _how_many_unknown(results: Sequence[Any], by_video: Mapping) -> str:
+    """Whether a single entry names a video that is not there, or whether no id can match."""
+    unknown = sum(not (isinstance(entry, Mapping) and _is_known(entry.get('video_id'), by_video)) for entry in results)
+    if unknown == len(results) and len(results) > 1:
+        return (f', and so it is with all {unknown} entries (its ids are {_id_range(by_video)}): are these the results '
+                'of another set or split?')
+    return f' (so it is with {unknown} of {len(results)} entries)' if len(results) > 1 else ''
+
+
+def uncounted_entries(truth: GroundTruth, entries: Mapping[Any, Sequence[Entry]],
+                      matches: Iterable[VideoMatch]) -> List[str]:
+    """Sentences on the entries of a results file that do not count, as the official code leaves them out silently.
+
+    Args:
+        entries: by video, as ``group_by_video`` gives them.
+        matches: the outcome of all videos.
+    """
+    known, unknown, total = set(truth.category_ids), Counter(), 0
+    given = Counter(entry['category_id'] for own in entries.values() for entry in own)
+    for category_id, count in given.items():
+        total += count
+        if category_id not in known:
+            unknown[category_id] += count
+    notes, num_unknown = [], sum(unknown.values())
+    if num_unknown:
+        which = ', '.join(shown(category_id) for category_id, _ in unknown.most_common(5))
+        more = ', ...' if len(unknown) > 5 else ''
+        share = f'all {total} entries count' if num_unknown == total else f'{num_unknown} of {total} entries count'
+        notes.append(f'{share} as nothing: category_id {which}{more} is not in {truth.path} '
+                     f'({_id_range(truth.category_ids)}){_category_hint(given, truth.category_ids)}.')
+    beyond = total - num_unknown - sum(len(match.entries) for match in matches)
+    if beyond:
+        notes.append(f'{beyond} of {total} entries are beyond the best {TRACK_CAPS[-1]} of their video and category and '
+                     'do not count for AP.')
+    return notes
+
+
+def _category_hint(given: Iterable[Any], category_ids: Sequence[Any]) -> str:
+    """What may be behind ids that are not in the table."""
+    texts = {str(category_id) for category_id in category_ids}
+    if all(isinstance(category_id, str) and category_id in texts for category_id in given):
+        return '; they are texts, the ids of the file are numbers'
+    if not all(isinstance(category_id, (int, float)) for category_id in [*given, *category_ids]):
+        return ''
+    if min(given) == 0 and 0 not in category_ids and max(given) < max(category_ids):
+        return '; are the ids zero-based?'
+    return '; are these the results of another data set?' if max(given) > max(category_ids) else ''
+
+
+def _id_range(ids: Iterable[Any]) -> str:
+    ids = list(ids)
+    if len(ids) < 3:
+        return ', '.join(map(shown, ids))
+    return f'{shown(min(ids))} to {shown(max(ids))}'

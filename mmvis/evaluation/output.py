@@ -19,6 +19,8 @@ def as_dict(evaluation: Evaluation, rules: Rules, parts: Optional[ShortLong] = N
     """All numbers, ready for JSON. ``names`` and ``stats`` are the 12 (OVIS: 18) in the official order, -1 where there
     is nothing to measure; APs of categories and videos are null there."""
     out = dict(benchmark=rules.benchmark, strict=rules.strict, **_ap_numbers(evaluation))
+    if evaluation.notes:
+        out['notes'] = evaluation.notes
     if evaluation.per_video:
         out['per_video'] = {str(video_id): _or_none(ap) for video_id, ap in evaluation.per_video.items()}
     if parts:
@@ -29,7 +31,7 @@ def as_dict(evaluation: Evaluation, rules: Rules, parts: Optional[ShortLong] = N
                                per_category=tracking.per_category,
                                per_video={str(video_id): scores for video_id, scores in tracking.per_video.items()})
     if errors:
-        out['errors'] = dict(ap50=errors.ap50, counts=errors.counts, gains=errors.gains,
+        out['errors'] = dict(ap50=_or_none(errors.ap50), counts=errors.counts, gains=errors.gains,
                              per_video={str(video_id): counts for video_id, counts in errors.per_video.items()})
     return out
 
@@ -71,7 +73,8 @@ def _rows(numbers: Dict[str, Any]) -> Iterator[Tuple[str, str, str, Any]]:
     errors = numbers.get('errors', {})
     for name, count in errors.get('counts', {}).items():
         yield 'error', name, 'tracks', count
-        yield 'error', name, 'AP50 gain', errors['gains'][name]
+        gain = errors['gains'][name]
+        yield 'error', name, 'AP50 gain', '' if gain is None else gain
 
 
 def write_json(path: Union[str, os.PathLike], numbers: Dict[str, Any]) -> None:

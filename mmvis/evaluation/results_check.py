@@ -8,16 +8,16 @@ import math
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from mmvis.annotations import read_json
 from mmvis.annotations.reader import read_tables
+from mmvis.structures.output_file import open_output
 from mmvis.structures.rle_check import areas_of_good, measure_strings
 
-from .results_reader import iterate_results
+from .results_reader import BrokenResults, iterate_results
 from .results_repair import as_integer, as_number, as_rle, is_rle
 
 #: More tracks of one video and category than this are not looked at.
@@ -60,7 +60,11 @@ class Finding(NamedTuple):
 
 @dataclass
 class Report:
-    """What a check has found. Of every kind all are counted, and the first ``limit`` (None: all) are kept."""
+    """What a check has found. Of every kind all are counted, and the first ``limit`` (None: all) are kept.
+
+    ``num_mended`` values were mended, of them ``num_emptied`` masks without a pixel that became null; ``is_written``:
+    the mended file stands.
+    """
     limit: Optional[int] = None
     findings: List[Finding] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
@@ -69,6 +73,8 @@ class Report:
     num_mendable: int = 0
     num_entries: int = 0
     num_masks: int = 0
+    num_emptied: int = 0
+    is_written: bool = False
 
     def add(self, entry: Optional[int], kind: str, sentence: str, is_fault: bool = True) -> None:
         self.counts[kind] += 1
@@ -107,17 +113,23 @@ def check_results(path: Union[str, os.PathLike], target: Target, fixed_path: Opt
         target: what it is for.
         fixed_path: write the mended file there (at once, when it is complete). The faults that are left are reported.
         limit: so many findings of a kind are kept; None: all.
+
+    Raises:
+        InputError: ``fixed_path`` is the results file or the annotation file.
+        InputFileError: the results file cannot be read, or the mended one not be written.
     """
     report = Report(limit)
     checker = _Checker(target, report, mend=fixed_path is not None)
+    batches = checker.batches(iterate_results(path, _DECODER))
     try:
-        batches = checker.batches(iterate_results(path, _DECODER))
         if fixed_path is None:
             for _ in batches:
                 pass
         else:
-            _write(Path(fixed_path), batches)
-    except ValueError as error:
+            with open_output(fixed_path, inputs=(path, target.source)) as file:
+                _write_list(file, batches)
+            report.is_written = True
+    except BrokenResults as error:
         report.add(None, 'not a JSON list', str(error))
         return report
     checker.finish()
@@ -193,7 +205,7 @@ class _Checker:
         if not isinstance(entry, dict):
             return self.fault(position, 'no object', f'it is {_show(entry)}, not an object with {", ".join(_KEYS)}.')
         for key in getattr(entry, 'twice', ()):
-            self.fault(position, 'key given twice', f'{key} is given twice; the server takes the last one.')
+            self.fault(position, 'key given twice', f'{_show(key)[1:-1]} is given twice; the server takes the last one.')
         for key in _KEYS:
             if key not in entry:
                 self.fault(position, f'{key} missing', f'{key} is missing, so the server rejects the file.')
@@ -239,7 +251,7 @@ class _Checker:
                                 '; the server takes it.'), isinstance(value, str)):
                 entry['category_id'] = integer
             return
-        ids = sorted(self.target.categories, key=str)
+        ids = sorted(self.target.categories, key=lambda category_id: (isinstance(category_id, str), category_id))
         hint = ' (are the ids zero-based?)' if value == 0 and not isinstance(value, bool) else ''
         self.fault(position, 'unknown category', f'category_id {_show(value)} is not one of the {len(ids)} ids '
                    f'{_show(ids[0])} to {_show(ids[-1])} of {self.target.source}, so the server counts the entry as '
@@ -347,9 +359,10 @@ class _Checker:
             by_entry.setdefault(position, []).append(t)
             if self.mend:
                 frames[t] = None
+                self.report.num_emptied += 1
         for position, frames in by_entry.items():
             self.mendable(position, 'empty masks', f'segmentations has {len(frames)} masks without a pixel '
-                          f'(segmentations[{frames[0]}] first); null says the same in less space.', False)
+                          f'(segmentations[{frames[0]}] first); null says the same to the server in less space.', False)
 
     def remember(self, position: int, entry: dict) -> None:
         """Count what can be seen only across entries."""
@@ -365,6 +378,10 @@ class _Checker:
 
     def finish(self) -> None:
         """What can be said of the file as a whole."""
+        if self.report.num_emptied:
+            self.report.add(None, 'empty masks', f'{self.report.num_emptied} masks without a pixel have become null: AP '
+                            'is the same, but HOTA, IDF1 and MOTA, which count an empty mask as a wrong detection, '
+                            'change.', is_fault=False)
         if not self.report.num_entries:
             self.report.add(None, 'empty list', 'the list of results is empty, so the server rejects the file.')
             return
@@ -389,18 +406,11 @@ def _are_empty(frames: List[Any]) -> bool:
 
 
 def _show(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f'{text[:37]}...'
-
-
-def _write(path: Path, batches: Iterator[List[Any]]) -> None:
-    temporary = path.with_name(f'{path.name}.tmp')
     try:
-        with open(temporary, 'w', encoding='ascii') as file:
-            _write_list(file, batches)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        text = json.dumps(value)
+    except RecursionError:
+        text = f'a {type(value).__name__} that is nested too deeply'
+    return text if len(text) <= 40 else f'{text[:37]}...'
 
 
 def _write_list(file: IO[str], batches: Iterator[List[Any]]) -> None:

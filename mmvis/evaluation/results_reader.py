@@ -4,12 +4,16 @@ import json
 import os
 from typing import IO, Any, Iterator, Optional, Union
 
-from mmvis.errors import InputError, InputMissingError, of_user_path
+from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 
 #: A token cut at the end of the buffer fails within this many characters of it ('-Infinity', 'false').
 _LONGEST_TOKEN = 16
 _SPACE = ' \t\n\r'
 _BEHIND_NUMBER = tuple(_SPACE + ',]')
+
+
+class BrokenResults(InputError):
+    """A results file is no JSON list; the message names the file, the entry and the place."""
 
 
 def iterate_results(path: Union[str, os.PathLike], decoder: Optional[json.JSONDecoder] = None,
@@ -22,13 +26,19 @@ def iterate_results(path: Union[str, os.PathLike], decoder: Optional[json.JSONDe
         chunk_bytes: how much is read at once.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a JSON list, cut short, or not UTF-8; the sentence names the file and the entry.
+        InputMissingError, InputFileError: there is no such file, or it cannot be read.
+        BrokenResults: not a JSON list, cut short, or not UTF-8; the sentence names the file and the entry.
     """
     if not os.path.isfile(path):
+        if os.path.exists(path):
+            raise InputFileError(f'{path}: a results file is needed, this is {_kind(path)}.')
         raise InputMissingError(f'{path}: there is no such file.')
     with of_user_path(path, 'cannot be read'), open(path, 'rb') as file:
         yield from _Scanner(str(path), file, decoder or json.JSONDecoder(), chunk_bytes).items()
+
+
+def _kind(path: Union[str, os.PathLike]) -> str:
+    return 'a folder' if os.path.isdir(path) else 'no regular file'
 
 
 class _Scanner:
@@ -42,10 +52,10 @@ class _Scanner:
     def items(self) -> Iterator[Any]:
         first = self.next_character()
         if first == '\ufeff':
-            raise InputError(f'{self.path}: it starts with a byte order mark, which no JSON reader takes; save it '
+            raise BrokenResults(f'{self.path}: it starts with a byte order mark, which no JSON reader takes; save it '
                              'as plain UTF-8.')
         if first != '[':
-            raise InputError(f'{self.path}: a JSON list of results is expected, but it '
+            raise BrokenResults(f'{self.path}: a JSON list of results is expected, but it '
                              f'{"is empty" if not first else f"starts with {first!r}"}.')
         self.at += 1
         closing = self.next_character() == ']'
@@ -80,6 +90,8 @@ class _Scanner:
                     raise self.broken(f'entry {self.count}: {error.msg}') from None
             except RecursionError:
                 raise self.broken(f'entry {self.count} is nested too deeply') from None
+            except ValueError as error:  # an integer of more digits than Python reads
+                raise self.broken(f'entry {self.count}: {str(error).split(";")[0]}') from None
             self.read(wanted)
             wanted *= 2
 
@@ -103,6 +115,6 @@ class _Scanner:
             raise self.broken('it is not UTF-8') from None
         self.text, self.at = self.text[self.at:] + fresh, 0
 
-    def broken(self, what: str) -> ValueError:
+    def broken(self, what: str) -> BrokenResults:
         short = ' (the file is cut short)' if self.ended and self.at >= len(self.text) - _LONGEST_TOKEN else ''
-        return ValueError(f'{self.path}: not valid JSON: {what}, near byte {self.file.tell()}{short}.')
+        return BrokenResults(f'{self.path}: not valid JSON: {what}, near byte {self.file.tell()}{short}.')

@@ -7,9 +7,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmvis.errors import shown
 
 #: Longer sides are no frame.
-_LONGEST_SIDE = 1 << 16
+_LONGEST_SIDE = (1 << 16) - 1
 
 
 def is_rle(frame: Dict[str, Any]) -> bool:
@@ -54,24 +55,24 @@ def as_rle(frame: Any, frame_size: Optional[Sequence[int]]) -> Tuple[Optional[Di
     """
     if isinstance(frame, list):
         polygons = _polygons(frame, frame_size)
-        return polygons, ' is a list of polygons' if polygons or _looks_polygonal(frame) else f' is {_short(frame)}'
+        return polygons, ' is a list of polygons' if polygons or _looks_polygonal(frame) else f' is {shown(frame)}'
     if not isinstance(frame, dict):
-        return None, f' is {_short(frame)}'
+        return None, f' is {shown(frame)}'
     for key in ('size', 'counts'):
         if key not in frame:
             return None, f' has no {key}'
     size, counts = frame['size'], frame['counts']
     sides = [as_integer(side) if not isinstance(side, str) else None for side in size] if isinstance(size, list) else []
     if len(sides) != 2 or None in sides or not 0 < min(sides) <= max(sides) <= _LONGEST_SIDE:
-        return None, f'.size is {_short(size)}, not [height, width]'
+        return None, f'.size is {shown(size)}, not [height, width]'
     if isinstance(counts, str):
-        problem = '' if sides == size else f'.size is {_short(size)}, not integers'
+        problem = '' if sides == size else f'.size is {shown(size)}, not integers'
         text = _unquoted(counts)
         if text is None:
-            return None, f'.counts is {_short(counts)}, no RLE'
-        return {'size': sides, 'counts': text}, problem or f'.counts is the text of a bytes object, {_short(counts)}'
+            return None, f'.counts is {shown(counts)}, no RLE'
+        return {'size': sides, 'counts': text}, problem or f'.counts is the text of a bytes object, {shown(counts)}'
     if not isinstance(counts, list):
-        return None, f'.counts is {_short(counts)}, not a string'
+        return None, f'.counts is {shown(counts)}, not a string'
     problem = '.counts is a list of runs, not a string'
     if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != sides[0] * sides[1]:
         return None, problem + ' (and they do not fill the size)'
@@ -110,8 +111,3 @@ def _polygons(frame: list, frame_size: Optional[Sequence[int]]) -> Optional[Dict
             return None
     rle = coco_mask.merge(coco_mask.frPyObjects(frame, height, width))
     return {'size': [height, width], 'counts': rle['counts'].decode('ascii')}
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f'{text[:37]}...'

@@ -78,7 +78,8 @@ def track_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Ent
     chosen = [i for i, entry in enumerate(entries) if entry['category_id'] in place and not entry['score'] < min_score]
     masks = read_masks([entries[i]['segmentations'] for i in chosen],
                        [f'Result of video {video.video_id!r}, category {entries[i]["category_id"]!r}' for i in chosen])
-    ranked = np.arange(len(chosen)) if strict else _ranked([entries[i]['score'] for i in chosen], masks)
+    scores = np.array([entries[i]['score'] for i in chosen], np.float64)
+    ranked = np.arange(len(chosen)) if strict else _ranked(scores, masks)
     categories = np.array([place[entries[i]['category_id']] for i in chosen], np.int64)
     timeline = np.full((len(video.tracks), video.num_frames), -2, np.int32)
     sums: Dict[int, Sums] = {}
@@ -92,7 +93,7 @@ def track_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Ent
     return VideoTracking(video.video_id, sums, timeline)
 
 
-def _ranked(scores: Sequence[float], masks: TrackMasks) -> np.ndarray:
+def _ranked(scores: np.ndarray, masks: TrackMasks) -> np.ndarray:
     """The tracks by falling score, then by their masks: int64 [N].
 
     Of two assignments that are equally good, which one is taken depends on the order of the tracks; in this one it

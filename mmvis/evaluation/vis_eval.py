@@ -14,7 +14,7 @@ from mmvis.annotations import no_garbage_collection, read_json
 from .curves import Curves, make_curves
 from .errors import ErrorBreakdown, VideoErrors, summarize_errors, video_errors
 from .ground_truth import GroundTruth, load_ground_truth
-from .matching import Entry, VideoMatch, group_by_video, match_video
+from .matching import Entry, VideoMatch, group_by_video, match_video, uncounted_entries
 from .rules import AREA_RANGES, IOU_THRESHOLDS, TRACK_CAPS, Rules
 from .tracking import TrackingScores, VideoTracking, summarize_tracking, track_video
 
@@ -39,6 +39,7 @@ class Evaluation:
         recall: float64 [IoU thresholds, categories, area ranges, caps], for OVIS likewise.
         scores: as precision, the scores at which the recall points are reached.
         per_video: video id -> AP over the categories annotated in it; empty unless asked for.
+        notes: sentences on results that did not count.
     """
     stats: Dict[str, float]
     per_category: Dict[str, float]
@@ -46,15 +47,17 @@ class Evaluation:
     recall: np.ndarray
     scores: np.ndarray
     per_video: Dict[Union[int, str], float] = field(default_factory=dict)
+    notes: List[str] = field(default_factory=list)
 
     def table(self) -> str:
-        """The statistics and the AP of each category as text."""
+        """The statistics, the AP of each category and the notes as text."""
         lines = [f'{name:<6}{show(value):>6}  {MEANING[name]}' for name, value in self.stats.items()]
         annotated = {name: ap for name, ap in self.per_category.items() if ap > -1}
         lines += ['', 'AP by category', *in_columns(annotated)]
         if len(annotated) < len(self.per_category):
             lines.append(f'{len(self.per_category) - len(annotated)} of the {len(self.per_category)} categories are '
                          f'not annotated and do not count.')
+        lines += [f'note: {note}' for note in self.notes]
         return '\n'.join(lines)
 
 
@@ -155,10 +158,11 @@ class Evaluator:
         chosen = None if video_ids is None else set(video_ids)
         matches = [match for match in self.matches if chosen is None or match.video_id in chosen]
         evaluation = accumulate(matches, self.truth, self.rules)
+        if chosen is None:
+            evaluation.notes = uncounted_entries(self.truth, self.entries, matches)
         if per_video:
             evaluation.per_video = per_video_ap(matches, len(self.truth.names))
         return evaluation
-
 
     def tracking(self, min_score: float = -math.inf) -> TrackingScores:
         """HOTA, IDF1, MOTA and their parts over the results that score at least ``min_score``."""

@@ -1,8 +1,10 @@
 """Charts of the evaluation report as inline SVG, without a script or an outside resource."""
 from html import escape
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+
+from mmvis.evaluation.errors import show_gain
 
 #: Colors that people with any color vision tell apart (after P. Tol), for lines and identities.
 PALETTE = ('#4477aa', '#ee7733', '#228833', '#aa3377', '#ccbb44', '#66ccee', '#997755')
@@ -73,17 +75,18 @@ def curves(recall: np.ndarray, lines: Dict[str, np.ndarray], title: str, size: T
     return _svg(width, height, parts, title)
 
 
-def error_bars(gains: Dict[str, float], counts: Dict[str, int]) -> str:
+def error_bars(gains: Dict[str, Optional[float]], counts: Dict[str, int]) -> str:
     """What mending each kind of error would add to AP50."""
     row, left, full = 24, 110, 330
-    scale = full / max(0.05, *gains.values())
+    widths = {name: max(0, gain or 0) for name, gain in gains.items()}
+    scale = full / max(0.05, *widths.values())
     parts = []
     for i, (name, gain) in enumerate(gains.items()):
-        y = row * i
+        y, width = row * i, widths[name] * scale
         parts += [
             _text(left - 8, y + 16, name, 'end'),
-            f'<rect x="{left}" y="{y + 4}" width="{max(0, gain) * scale:.1f}" height="{row - 8}" fill="{PALETTE[1]}"/>',
-            _text(left + max(0, gain) * scale + 8, y + 16, f'{gain:+.3f}   ({counts[name]} tracks)')
+            f'<rect x="{left}" y="{y + 4}" width="{width:.1f}" height="{row - 8}" fill="{PALETTE[1]}"/>',
+            _text(left + width + 8, y + 16, f'{show_gain(gain)}   ({counts[name]} tracks)')
         ]
     return _svg(left + full + 170, row * len(gains) + 4, parts, 'Errors')
 

@@ -65,6 +65,14 @@ def test_missed_track(tmp_path):
     assert errors.ap50 + errors.gains['missed'] == pytest.approx(1)
 
 
+def test_where_nothing_is_left_to_be_found_there_is_no_gain(tmp_path):
+    counts, errors = breakdown(tmp_path, [(1, THING)], [(1, FAR)])
+    assert counts == {'background': 1, 'missed': 1} and errors.ap50 == 0
+    assert errors.gains['missed'] is None and errors.gains['background'] == errors.gains['class'] == 0
+    rows = {line.split()[0]: line.split()[1:3] for line in errors.table().splitlines()}
+    assert rows['missed'] == ['1', '-'] and rows['background'] == ['1', '+0.000']
+
+
 def test_only_one_of_two_poor_results_can_be_mended(tmp_path):
     poor = [box(0, 0, 10, 4)] * 4
     counts, errors = breakdown(tmp_path, [(1, THING)], [(1, poor), (1, poor)])

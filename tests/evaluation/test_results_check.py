@@ -1,5 +1,7 @@
 """Results files that a server would reject, hang on, or count as nothing; and what --fix makes of them."""
 import copy
+import dataclasses
+import errno
 import gzip
 import json
 import re
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from mmvis.errors import InputError, InputFileError
 from mmvis.evaluation.results_check import Target, TargetVideo, check_results, load_target
 from mmvis.structures import decode_rle, encode_mask
 
@@ -95,7 +98,8 @@ def test_fix_mends_what_has_one_reading(tmp_path, name):
     assert before.num_mendable == 1 and '--fix mends it' in before.findings[0].sentence
     assert before.findings[0].sentence.startswith('entry 0: ')
     report = check(tmp_path, spoilt, fix=True)
-    assert report.num_mended == 1 and not report.findings
+    assert report.num_mended == 1 and report.num_emptied == (name == 'empty mask') and report.is_written
+    assert [finding.kind for finding in report.findings] == ['empty masks'] * report.num_emptied
     mended = json.loads((tmp_path / 'fixed.json').read_text())
     np.testing.assert_array_equal(decode_rle(mended[0]['segmentations'][0]), make_mask())
     mended[0]['segmentations'][0] = make_results()[0]['segmentations'][0]
@@ -193,7 +197,8 @@ def test_large_files_take_the_compiled_way_and_find_the_same(tmp_path, broken):
     report = check(tmp_path, results, target, fix=True)
     assert (tmp_path / 'results.json').stat().st_size > 5e6
     assert report.num_masks == 300 and report.num_mended == 1
-    assert [finding.entry for finding in report.findings] == ([9] if broken else [])
+    assert [finding.entry for finding in report.findings] == ([9, None] if broken else [None])
+    assert report.findings[-1].sentence.startswith('1 masks without a pixel have become null: AP is the same, but HOTA')
     assert json.loads((tmp_path / 'fixed.json').read_text())[7]['segmentations'][4] is None
 
 
@@ -211,3 +216,32 @@ def test_target_files_that_are_none(tmp_path, content, sentence):
         load_target(tmp_path / 'gt.json')
     with pytest.raises(FileNotFoundError, match='no such file'):
         load_target(tmp_path / 'none.json')
+
+
+def test_ids_are_named_from_the_smallest_to_the_largest(tmp_path):
+    target = Target(TARGET.videos, {category_id: 'x' for category_id in range(1, 41)}, 'valid.json')
+    report = check(tmp_path, spoil(lambda r: r[0].update(category_id=99)), target)
+    assert 'category_id 99 is not one of the 40 ids 1 to 40 of valid.json' in report.findings[0].sentence
+
+
+@pytest.mark.parametrize('name', ['results.json', 'link.json', 'gt.json'])
+def test_a_mended_file_does_not_go_over_an_input(tmp_path, name):
+    (tmp_path / 'link.json').symlink_to('results.json')
+    (tmp_path / 'gt.json').write_text('{}')
+    (tmp_path / 'results.json').write_text(json.dumps(make_results()))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=f'{name} is an input of this run'):
+        check_results(tmp_path / 'results.json', dataclasses.replace(TARGET, source=str(tmp_path / 'gt.json')),
+                      tmp_path / name)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_results(tmp_path, monkeypatch):
+    def no_space(*args):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    (tmp_path / 'fixed.json').write_text('old')
+    monkeypatch.setattr('mmvis.evaluation.results_check._write_list', no_space)
+    with pytest.raises(InputFileError, match='fixed.json cannot be written: No space left on device'):
+        check(tmp_path, make_results(), fix=True)
+    assert (tmp_path / 'fixed.json').read_text() == 'old' and not list(tmp_path.glob('*.tmp'))

@@ -4,7 +4,8 @@ import tracemalloc
 
 import pytest
 
-from mmvis.evaluation.results_reader import iterate_results
+from mmvis.errors import InputFileError
+from mmvis.evaluation.results_reader import BrokenResults, iterate_results
 
 ODD = [{'a': '\\"]}[{,', 'b': [None, True, -1.5e-3, {}]}, [], 12, -0.25, 'x\u00e9\u4e2d"', None, 1234567,
        {'c': 'z' * 300}]
@@ -33,7 +34,15 @@ def test_broken_files_cost_one_sentence(tmp_path, text, sentence, chunk):
     assert str(path) in str(error.value)
 
 
+def test_a_number_of_too_many_digits(tmp_path):
+    (tmp_path / 'r.json').write_text('[1, ' + '7' * 5000 + ']')
+    with pytest.raises(BrokenResults, match='entry 1: Exceeds the limit'):
+        list(iterate_results(tmp_path / 'r.json'))
+
+
 def test_no_file_and_no_utf8(tmp_path):
+    with pytest.raises(InputFileError, match='this is a folder'):
+        list(iterate_results(tmp_path))
     with pytest.raises(FileNotFoundError, match='no such file'):
         list(iterate_results(tmp_path / 'none.json'))
     (tmp_path / 'r.json').write_bytes(b'["\xff"]')

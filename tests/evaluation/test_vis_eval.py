@@ -2,11 +2,13 @@
 import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mmvis.errors import InputError
 from mmvis.evaluation import Evaluator, Rules, evaluate_results
 from mmvis.evaluation.masks import read_masks, track_overlap
 from mmvis.evaluation.matching import select
@@ -173,6 +175,54 @@ BAD = {
     'no_iscrowd': 'annotation 1: iscrowd is missing',
     'no_iscrowd_zero': 'annotation 1: iscrowd is missing'
 }
+
+
+@pytest.mark.parametrize('change, note', [
+    (lambda ids, i: ids[i], None),
+    (lambda ids, i: ids[i] if i else 77, r'1 of \d+ entries count as nothing: category_id 77 is not in .*gt.json \(.*\); '
+                                         'are these the results of another data set'),
+    (lambda ids, i: min(ids) - 1 if ids[i] == min(ids) else ids[i] - 1, 'category_id 0 .*are the ids zero-based'),
+    (lambda ids, i: 1000 + ids[i], r'all \d+ entries count as nothing: .*of another data set'),
+    (lambda ids, i: str(ids[i]), 'all .* they are texts, the ids of the file are numbers'),
+    (lambda ids, i: None if i == 2 else ids[i], '1 of .* category_id None')])
+def test_entries_that_cannot_count_are_told(change, note, tmp_path):
+    case = json.loads(json.dumps(EDGES['base']))
+    for number, entry in enumerate(case['results']):
+        entry['category_id'] = change([entry['category_id'] for entry in EDGES['base']['results']], number)
+    evaluation = evaluate_results(*write(case, tmp_path))
+    if note is None:
+        assert evaluation.notes == [] and 'note' not in evaluation.table()
+    else:
+        assert len(evaluation.notes) == 1 and re.search(note, evaluation.notes[0])
+        assert evaluation.table().endswith(f'note: {evaluation.notes[0]}')
+
+
+def test_entries_beyond_the_cap_are_told(tmp_path):
+    evaluation = evaluate_results(*write(EDGES['rank101'], tmp_path))
+    assert len(evaluation.notes) == 1
+    assert re.fullmatch(r'\d+ of \d+ entries are beyond the best 100 of their video and category and do not count for AP.',
+                        evaluation.notes[0])
+
+
+def test_videos_of_another_set_are_told(tmp_path):
+    case = json.loads(json.dumps(EDGES['base']))
+    for entry in case['results']:
+        entry['video_id'] += 1000
+    with pytest.raises(InputError, match='entry 0: video_id 10.* so it is with all .* of another set or split'):
+        evaluate_results(*write(case, tmp_path))
+    case['results'][0]['video_id'] -= 1000
+    with pytest.raises(InputError, match=rf'entry 1: .*with {len(case["results"]) - 1} of {len(case["results"])} entries'):
+        evaluate_results(*write(case, tmp_path))
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(category_id=[1]), r'entry 1: category_id must be a number or a text, not \[1\]'),
+    (dict(score=10 ** 400), 'entry 1: score 1000.*is too large')])
+def test_values_that_no_number_can_be_are_named(change, words, tmp_path):
+    case = json.loads(json.dumps(EDGES['base']))
+    case['results'][1].update(change)
+    with pytest.raises(InputError, match=words):
+        evaluate_results(*write(case, tmp_path))
 
 
 def test_every_edge_case_that_fails_officially_is_tested():
