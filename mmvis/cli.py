@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from contextlib import contextmanager
@@ -44,6 +45,10 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
+class ToBeContinued(BaseException):
+    """The run was told to stop, what it has done is safe, and the same command (of a training: with --resume) goes on."""
+
+
 class Failure(NamedTuple):
     """What is said of an exception: ``text`` is one sentence, or the traceback of a bug."""
     is_sentence: bool
@@ -56,7 +61,7 @@ def run_tool(main: Callable[[], object], tell: Optional[Callable[[Failure], None
     What the user gave and the machine lacks (``InputError``, a name that no registry has, a full disk or GPU) is told in
     one sentence; anything else is a bug and keeps its traceback. Both have exit code 1, and stand at the end of the log
     file, too, where there is one (``keep_failures_in``). A signal ends the tool as Ctrl-C does: temporary files are taken
-    away, and the exit code is 128 and the signal's number.
+    away, and the exit code is 128 and the signal's number, or 75 where the run can go on (``ToBeContinued``).
 
     Args:
         main: of the tool.
@@ -67,13 +72,15 @@ def run_tool(main: Callable[[], object], tell: Optional[Callable[[Failure], None
         try:
             main()
             end_process()
+        except ToBeContinued:
+            _leave(EXIT_STOPPED)
         except KeyboardInterrupt as stop:
-            sys.exit(128 + getattr(stop, 'number', signal.SIGINT))
+            _leave(128 + getattr(stop, 'number', signal.SIGINT))
         except Exception as error:
             failure = describe(error)
             _write_to_log(failure)
-            (tell or _print)(failure)
-            sys.exit(1)
+            (tell or print_failure)(failure)
+            _leave(1)
     _check_streams(streams)
 
 
@@ -82,7 +89,7 @@ def run_tool(main: Callable[[], object], tell: Optional[Callable[[Failure], None
 def describe(error: BaseException) -> Failure:
     """The sentence of an error of the user or the machine, the traceback of a bug."""
     if os.environ.get(DEBUG_VARIABLE) or not _has_sentence(error):
-        return Failure(False, ''.join(traceback.format_exception(error)).rstrip('\n'))
+        return Failure(False, _rank() + ''.join(traceback.format_exception(error)).rstrip('\n'))
     return Failure(True, f'error: {error_sentence(error)}')
 
 
@@ -127,8 +134,7 @@ _log_file: Optional[os.PathLike] = None
 def _write_to_log(failure: Failure) -> None:
     if _log_file is None:
         return
-    rank = os.environ.get('RANK')
-    head = time.strftime('%Y/%m/%d %H:%M:%S - mmvis - ERROR - ') + ('' if rank is None else f'rank {rank}: ')
+    head = time.strftime('%Y/%m/%d %H:%M:%S - mmvis - ERROR - ') + (_rank() if failure.is_sentence else '')
     try:
         with open(_log_file, 'a', encoding='utf-8', errors='backslashreplace') as file:
             file.write(f'{head}{failure.text}\n')
@@ -136,11 +142,14 @@ def _write_to_log(failure: Failure) -> None:
         pass
 
 
-def _print(failure: Failure) -> None:
-    rank = os.environ.get('RANK')
+def print_failure(failure: Failure) -> None:
     sys.stdout.flush()
-    print(failure.text if rank is None or failure.is_sentence else f'rank {rank}: {failure.text}', file=sys.stderr,
-          flush=True)
+    print(failure.text, file=sys.stderr, flush=True)
+
+
+def _rank() -> str:
+    rank = os.environ.get('RANK')
+    return '' if rank is None else f'rank {rank}: '
 
 
 # -- signals
@@ -156,19 +165,27 @@ def _signals_stop() -> Iterator[None]:
         if is_first or number == signal.SIGINT:  # the second of two signals must not break the tidying up
             raise Stopped(number)
 
+    with handled(stop, 'SIGINT', 'SIGTERM', 'SIGUSR1'):
+        yield
+
+
+@contextmanager
+def handled(handler: Callable[[int, object], None], *names: str) -> Iterator[None]:
+    """Within the block signals have another handler; one that is ignored stays so, as it is in the background.
+
+    Does nothing outside of the main thread, where Python lets no handlers be set.
+    """
     previous = {}
-    for name in ('SIGINT', 'SIGTERM', 'SIGUSR1'):
-        number = getattr(signal, name, None)  # Windows has no SIGUSR1
-        try:
-            if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                previous[number] = signal.signal(number, stop)
-        except ValueError:  # not in the main thread
-            break
+    if threading.current_thread() is threading.main_thread():
+        for name in names:
+            number = getattr(signal, name, None)  # Windows has no SIGUSR1
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                previous[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 # -- the screen
@@ -221,7 +238,7 @@ def _check_streams(streams: List[_Screen]) -> None:
         if isinstance(stream.pipe.failure, BrokenPipeError):
             sys.exit(EXIT_CLOSED_PIPE)
         if stream.pipe.failure is not None:
-            _print(Failure(True, f'error: What was printed could not be written: {stream.pipe.failure.strerror}.'))
+            print_failure(Failure(True, f'error: What was printed could not be written: {stream.pipe.failure.strerror}.'))
             sys.exit(1)
 
 
@@ -240,18 +257,32 @@ def interrupt_in_one_line() -> None:
 
 
 def end_process() -> None:
-    """End this process well, when all processes of its group have come here; does nothing without a group.
+    """End this process well, when all processes of its group have come here; does nothing without a group."""
+    if _in_group():
+        distributed = sys.modules['torch.distributed']
+        distributed.barrier()
+        distributed.destroy_process_group()
+        _exit_now(0)
+
+
+def _leave(code: int) -> NoReturn:
+    if _in_group():
+        _exit_now(code)
+    sys.exit(code)
+
+
+def _in_group() -> bool:
+    distributed = sys.modules.get('torch.distributed')
+    return distributed is not None and distributed.is_initialized()
+
+
+def _exit_now(code: int) -> NoReturn:
+    """Leave without taking the interpreter down.
 
     Threads of Gloo may still hold tensors. If they let go of them while the interpreter is being taken down, the
-    process aborts ("terminate called without an active exception") and its finished job counts as failed; so the
-    process leaves without taking the interpreter down.
+    process aborts ("terminate called without an active exception") and its finished job counts as failed.
     """
-    distributed = sys.modules.get('torch.distributed')
-    if distributed is None or not distributed.is_initialized():
-        return
-    distributed.barrier()
-    distributed.destroy_process_group()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)

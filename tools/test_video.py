@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import zlib
 from pathlib import Path
@@ -29,6 +30,7 @@ from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.model import is_model_wrapper  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
+from mmvis.cli import ToBeContinued  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
@@ -120,7 +122,7 @@ def main() -> None:
 
 def test_process(args: argparse.Namespace) -> None:
     """What each of the N processes of --gpus runs. It reads the config itself: that imports the modules it names."""
-    run_tool(lambda: test(read_config(args), args))
+    test(read_config(args), args)
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -186,11 +188,21 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     loop.sinks = drawers(args, dataset, cfg.work_dir)
     try:
         runner.test()
+<<<<<<< HEAD
     except KeyboardInterrupt:
         if output is not None and is_main_process():
             print(f'Stopped. Finished videos are kept in {loop.writer.kept_in}; give the same command again to go on.',
+=======
+    except KeyboardInterrupt as stop:
+        if output is None:
+            raise
+        if is_main_process():
+            print(f'Stopped. Finished videos are kept in {output.json}.part.*; give the same command again to go on.',
+>>>>>>> a0c466f (No process outlives what it works for; a training told to stop saves, one in a taken work directory is refused)
                   flush=True)
-        raise
+        if getattr(stop, 'number', signal.SIGINT) == signal.SIGINT:
+            raise
+        raise ToBeContinued from None
     if output is not None and is_main_process():
         print(f'Results: {output.json}' + (f' and {output.pickle}' if output.pickle else ''), flush=True)
         if loop.writer.finished and (args.analysis or loop.sinks):

@@ -91,7 +91,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
 def train_process(args: argparse.Namespace) -> None:
     """What each of the N processes of --gpus runs."""
-    run_tool(lambda: train(read_config(args)))
+    train(read_config(args))
 
 
 def train(cfg: Config) -> None:

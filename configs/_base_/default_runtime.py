@@ -6,6 +6,8 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1),
+    # where the next checkpoint is far away, one for the meantime; also the one of a training that is told to stop
+    passing_checkpoint=dict(type='PassingCheckpointHook', minutes=30),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     finite_loss=dict(type='FiniteLossHook'))
 

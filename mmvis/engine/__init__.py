@@ -7,9 +7,10 @@ from .config_values import CfgOptions
 from .hooks import DamagedFramesHook, FiniteLossHook, SafeCheckpointHook
 from .launch import LAUNCHERS, init_dist, spawn
 from .loops import VideoTestLoop, VideoValLoop
+from .preemption import PassingCheckpointHook
 from .runner import VISRunner, build_runner
 from .train_loop import EpochTrainLoop, IterTrainLoop
 
 __all__ = ['CfgOptions', 'DamagedFramesHook', 'EpochTrainLoop', 'FiniteLossHook', 'IterTrainLoop', 'LAUNCHERS',
-           'MixedPrecisionOptimWrapper', 'SafeCheckpointHook', 'ToolParser', 'VISRunner', 'VideoTestLoop',
-           'VideoValLoop', 'build_runner', 'find_config', 'init_dist', 'load_config', 'run_tool', 'spawn']
+           'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook', 'ToolParser', 'VISRunner',
+           'VideoTestLoop', 'VideoValLoop', 'build_runner', 'find_config', 'init_dist', 'load_config', 'run_tool', 'spawn']

@@ -4,24 +4,31 @@ mmengine 0.10.7 serves only machines with GPUs: its launchers call ``torch.cuda.
 GPUs. What stands here needs none.
 """
 import datetime
+import math
+import multiprocessing.connection
 import os
 import re
 import signal
 import socket
 import sys
-from typing import Callable, Dict, Mapping, Optional
+import time
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.distributed
 import torch.multiprocessing
 from torch.multiprocessing import _prctl_pr_set_pdeathsig
 
-from mmvis.cli import end_process
+from mmvis.cli import EXIT_STOPPED, Failure, handled, print_failure, run_tool
 from mmvis.environment import environment_number
 from mmvis.errors import InputError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DEFAULT_PORT = 29500
+#: How long the processes of a job have to end in when one of them has failed.
+GRACE_SECONDS = 15.
+_LONGEST_TEXT = 16000  # what a pipe takes that nobody reads yet
 
 
 def init_dist(launcher: str, backend: Optional[str] = None, timeout: Optional[float] = None) -> None:
@@ -117,7 +124,10 @@ def _mpi_variables(environ: Mapping[str, str]) -> Dict[str, str]:
 
 
 def spawn(function: Callable, num_processes: int, *args) -> None:
-    """Run ``function(*args)`` in N new processes on this machine and wait; leave with their exit code if one fails.
+    """Run ``function(*args)`` in N new processes on this machine, each under ``run_tool``, and wait for them.
+
+    When one fails, the others are ended, its failure is told once, and this process leaves with its exit code. Signals
+    are handed on to all of them; they do not outlive this process.
 
     Without a GPU they run on the CPU. For a job over several machines the standard variables say which part this is:
     ``NNODES``, ``NODE_RANK``, ``MASTER_ADDR`` and ``PORT`` (or ``MASTER_PORT``).
@@ -143,22 +153,132 @@ def spawn(function: Callable, num_processes: int, *args) -> None:
     threads = str(max(1, (os.cpu_count() or 1) // num_processes))
     for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
         os.environ[name] = os.environ.get(name) or threads
-    try:
-        torch.multiprocessing.spawn(
-            _run_process, (function, args, variables, node_rank * num_processes), nprocs=num_processes)
-    except torch.multiprocessing.ProcessExitedException as error:
-        if error.exit_code != 1:  # with 1 the process has said why
-            print(f'error: {error}', file=sys.stderr)
-        sys.exit(error.exit_code if error.exit_code > 0 else 1)
+    context = torch.multiprocessing.get_context('spawn')
+    job = []
+    with _interrupt_held():  # one that is still importing would tell it in a traceback
+        for local_rank in range(num_processes):
+            receiver, sender = context.Pipe(duplex=False)
+            rank = node_rank * num_processes + local_rank
+            environment = dict(variables, RANK=str(rank), LOCAL_RANK=str(local_rank))
+            process = context.Process(target=_run_process, args=(sender, function, args, environment))
+            process.start()
+            sender.close()
+            job.append(_Rank(rank, process, receiver))
+    _supervise(job)
 
 
-def _run_process(local_rank: int, function: Callable, args: tuple, variables: Dict[str, str], first_rank: int) -> None:
-    # torch lets the death of the parent interrupt its children, but what was started in the background ignores that
+class _Rank(NamedTuple):
+    """A process that was started here, and the pipe that its failure comes by."""
+    number: int
+    process: Any
+    failures: Any
+
+
+def _run_process(sender, function: Callable, args: tuple, environment: Dict[str, str]) -> None:
     _prctl_pr_set_pdeathsig(signal.SIGTERM)
-    os.environ.update(variables, RANK=str(first_rank + local_rank), LOCAL_RANK=str(local_rank))
+    os.environ.update(environment)
     torch.multiprocessing.set_start_method(None, force=True)  # 'spawn' is for this process, not for its workers
-    function(*args)
-    end_process()
+
+    def main() -> None:
+        if hasattr(signal, 'pthread_sigmask'):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        function(*args)
+
+    run_tool(main, tell=lambda failure: sender.send(failure._replace(text=failure.text[-_LONGEST_TEXT:])))
+
+
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block; processes that are started in it let it wait until they are ready."""
+    if not hasattr(signal, 'pthread_sigmask'):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _supervise(job: Sequence[_Rank]) -> None:
+    """Wait for the processes of a job; hand signals on to them, and end all when one ends badly.
+
+    The failure that stopped the job is told here, once, and its exit code becomes that of this process.
+    """
+    told = []
+
+    def hand_on(number: int, frame) -> None:
+        told.append(number)
+        _signal_all(job, number)
+
+    with handled(hand_on, 'SIGTERM', 'SIGUSR1'):
+        try:
+            failed = _wait(job)
+        except KeyboardInterrupt:  # a terminal sends it to all; who has not heard it is told here
+            _signal_all(job, signal.SIGTERM)
+            _wait(job, GRACE_SECONDS)
+            raise
+    if not failed:
+        return
+    codes = [rank.process.exitcode for rank in failed]
+    if EXIT_STOPPED in codes or told:
+        sys.exit(EXIT_STOPPED if EXIT_STOPPED in codes else 128 + told[0])
+    failure, code = _find_cause(failed, len(job))
+    if failure is not None:
+        print_failure(failure)
+    sys.exit(code)
+
+
+def _wait(job: Sequence[_Rank], seconds: float = math.inf) -> List[_Rank]:
+    """Wait until all have ended: so many seconds, or ``GRACE_SECONDS`` after one has failed; what is left is killed.
+
+    Returns:
+        Those that did not end well, in the order of their ends.
+    """
+    alive = {rank.process.sentinel: rank for rank in job}
+    deadline, failed = time.monotonic() + seconds, []
+    while alive:
+        left = deadline - time.monotonic()
+        ended = multiprocessing.connection.wait(alive, None if left == math.inf else max(0., left))
+        if not ended:
+            for rank in alive.values():
+                rank.process.kill()
+            deadline = math.inf
+        for sentinel in ended:
+            rank = alive.pop(sentinel)
+            rank.process.join()
+            if rank.process.exitcode == 0:
+                continue
+            if not failed:
+                deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+                _signal_all(alive.values(), signal.SIGTERM)
+            failed.append(rank)
+    return failed
+
+
+def _signal_all(job: Iterable[_Rank], number: int) -> None:
+    for rank in job:
+        if rank.process.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(rank.process.pid, number)
+
+
+def _find_cause(failed: Sequence[_Rank], size: int) -> Tuple[Optional[Failure], int]:
+    """What stopped the job, and its exit code: when one process is gone the others only say that they lost it."""
+    failures = []
+    for rank in failed:
+        with suppress(EOFError):  # it ended without a word
+            failures.append(rank.failures.recv())
+    for failure in failures:
+        if failure.is_sentence:
+            return failure, 1
+    for rank in failed:
+        code = rank.process.exitcode
+        if code < 0 and code != -signal.SIGTERM:
+            name = signal.Signals(-code).name
+            hint = ': is the memory of the machine full?' if name == 'SIGKILL' else '.'
+            return Failure(True, f'error: Process {rank.number} of the {size} on this machine was ended by {name}{hint}'), 1
+    return (failures or [None])[0], max(failed[0].process.exitcode, 1)
 
 
 def _free_port() -> int:

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 import warnings
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -19,6 +19,7 @@ from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner, set_random_seed
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mmvis.cli import keep_failures_in
 from mmvis.converters import load_checkpoint
@@ -30,7 +31,10 @@ from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_
                          write_checkpoint)
 from .config_check import prepare_config
 from .launch import init_dist
+from .preemption import PassingCheckpointHook, StopRequest
 from .rng import get_rng_state, set_rng_state
+from .work_dir import hold_work_dir
+from .workers import guard_workers, worker_ends_told
 
 LOGGERS = {'local': 'LocalVisBackend', 'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}
 
@@ -72,6 +76,8 @@ class VISRunner(Runner):
       that of the checkpoint.
     * ``load_from`` takes every layout that ``mmvis.converters`` knows.
     * Distributed training works on CPUs.
+    * SIGTERM and SIGUSR1 end a training at the end of the present iteration, with a checkpoint.
+    * Of two trainings in one work directory the second is refused.
     """
 
     # -- environment and log
@@ -91,15 +97,28 @@ class VISRunner(Runner):
     def setup_env(self, env_cfg: Dict[str, Any]) -> None:
         if self.distributed and not is_distributed():
             init_dist(self.launcher, **env_cfg.get('dist_cfg', {}))
+        if self._train_dataloader is not None and is_main_process():  # before the first file is written
+            self._lock = hold_work_dir(self.work_dir)
         super().setup_env(env_cfg)
 
-    def set_randomness(self, seed: Optional[int], diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+    @staticmethod
+    def build_dataloader(dataloader: Union[DataLoader, Dict], seed: Optional[int] = None,
+                         diff_rank_seed: bool = False) -> DataLoader:
+        """mmengine's, whose workers do not outlive this process. Options of workers do not matter where there are none."""
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        if not dataloader.get('num_workers'):
+            dataloader = {**dataloader, 'persistent_workers': False, 'prefetch_factor': None}
+        return guard_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+
+    def set_randomness(self, seed: Optional[int], diff_rank_seed: bool = True, deterministic: bool = False) -> None:
         """Seed the generators; without a seed one is drawn, the same for all processes.
 
         Args:
             seed: seed of the data and of the generators.
-            diff_rank_seed: add the rank to the seed of the generators. The data have one seed all the same, as the
-                processes share one order of samples.
+            diff_rank_seed: add the rank to the seed of the generators, as the official code bases do: else all processes
+                drop the same activations. The data have one seed all the same, as the processes share one order of
+                samples.
             deterministic: take deterministic algorithms; an operator that has none warns.
         """
         self._seed_drawn = seed is None
@@ -107,6 +126,7 @@ class VISRunner(Runner):
         self._deterministic = deterministic
         # the loops read it, and would take the seed away from the samplers
         self._randomness_cfg = dict(seed=self._seed, deterministic=deterministic)
+        self._diff_rank_seed = diff_rank_seed
         if deterministic:
             os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         set_random_seed(self._seed + (get_rank() if diff_rank_seed else 0), deterministic)
@@ -152,13 +172,27 @@ class VISRunner(Runner):
             seed = self._training_state['meta']['seed']
             if not self._seed_drawn and seed != self.seed:
                 self.logger.warning(f'The seed is {seed}, as in the resumed checkpoint, not {self.seed}.')
-            self.set_randomness(**{**self._randomness_cfg, 'seed': seed})
+            self.set_randomness(seed, self._diff_rank_seed, self._randomness_cfg['deterministic'])
         elif self._seed_drawn:
             self.logger.info(f'Seed {self.seed} was drawn: --seed {self.seed} repeats this training.')
+        self.stop_request = StopRequest()
+        if not any(isinstance(hook, PassingCheckpointHook) for hook in self.hooks):
+            self.register_hook(PassingCheckpointHook(minutes=0))
         try:
-            return super().train()
+            with self.stop_request.listening(), worker_ends_told():
+                return super().train()
         finally:
             self._end_workers()
+            self._lock = None
+
+    def test(self) -> Dict[str, float]:
+        with worker_ends_told():
+            return super().test()
+
+    def save_in_passing(self, epoch: int, iteration: int) -> None:
+        """Save after so many epochs and iterations, unless the latest checkpoint is of this moment."""
+        hook = next(hook for hook in self.hooks if isinstance(hook, PassingCheckpointHook))
+        hook.save(self, dict(epoch=epoch, iter=iteration))
 
     def _end_workers(self) -> None:
         """End the workers of the data loaders here: where the garbage collector does it, it waits 5 s for each."""
@@ -269,12 +303,14 @@ class VISRunner(Runner):
             by_epoch: called at the end of an epoch, not of an iteration.
             file_client_args, backend_args: of mmengine; not used, files are local.
         """
+        done = dict(epoch=self.epoch + 1, iter=self.iter) if by_epoch else dict(epoch=self.epoch, iter=self.iter + 1)
+        done.update(meta or {})
+        if save_optimizer and save_param_scheduler:
+            self.message_hub.update_info('last_ckpt_iter', done['iter'])
         # a checkpoint written by a validation takes the states from before it
         rng_states = all_gather_object(self.train_loop.rng_state or get_rng_state())
         if not is_main_process():
             return
-        done = dict(epoch=self.epoch + 1, iter=self.iter) if by_epoch else dict(epoch=self.epoch, iter=self.iter + 1)
-        done.update(meta or {})
         checkpoint = {
             'meta': dict(done, iters_per_epoch=len(self.train_dataloader), world_size=self.world_size, seed=self.seed,
                          cfg=self.cfg.pretty_text, experiment_name=self.experiment_name,

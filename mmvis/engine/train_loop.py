@@ -4,6 +4,7 @@ Data come back by position: a draw is a function of (seed, epoch, sample index),
 trained without loading it. Everything else that draws (dropout, the sampling of proposals) comes back with the states
 of the random generators.
 """
+import signal
 from typing import Any, Dict, Iterator, Optional
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmvis.cli import Stopped, ToBeContinued
 from mmvis.datasets import InfiniteClipSampler
 from mmvis.errors import InputError
 from mmvis.registry import LOOPS
@@ -77,7 +79,16 @@ class EpochTrainLoop(EpochBasedTrainLoop):
             return
         if done % self.val_interval == 0 or done == total:
             self.rng_state = get_rng_state()
-            self.runner.val_loop.run()
+            self.runner.save_in_passing(self._epoch, self._iter)  # a validation may take hours
+            try:
+                with self.runner.stop_request.at_once():
+                    self.runner.val_loop.run()
+            except Stopped as stop:
+                if stop.number == signal.SIGINT:
+                    raise
+                self.runner.logger.warning(f'Told to stop in the validation after iteration {self._iter}, which is left '
+                                           f'out: --resume goes on behind it.')
+                raise ToBeContinued from None
             self._restore_rng()
 
     def _restore_rng(self) -> None:

@@ -1,6 +1,15 @@
 """Processes: what the launchers set, and two Gloo processes for real."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
+from helpers import rank_jobs
+from helpers.processes import is_alive, wait_for_end
 from helpers.toy_training import ToyModel
 from mmengine.config import ConfigDict
 from mmengine.dist import get_rank
@@ -68,16 +77,18 @@ def make_model():
 
 
 def write_gradients(folder):
-    """What each of two processes runs: the gradients of its half of the batch, averaged by the runner's wrapper."""
+    """What each of two processes runs: draws, and the gradients of its half of the batch, averaged by the runner."""
     torch.set_num_threads(1)
-    runner = VISRunner(make_model(), work_dir=folder, launcher='pytorch', experiment_name='gradients')
+    runner = VISRunner(make_model(), work_dir=folder, launcher='pytorch', experiment_name='gradients',
+                       randomness=dict(seed=5))
+    torch.save((runner.seed, torch.rand(4)), f'{folder}/draws_{get_rank()}.pth')
     assert type(runner.model) is MMDistributedDataParallel and runner.world_size == 2
     clips, samples = batch(4)
     half = slice(2 * get_rank(), 2 * get_rank() + 2)
     torch.save(gradients(runner.model, clips[half].double(), samples[half]), f'{folder}/{get_rank()}.pth')
 
 
-def test_two_processes_have_the_mean_gradient_of_the_halves(tmp_path):
+def test_two_processes_have_the_mean_gradient_of_the_halves_and_draws_of_their_own(tmp_path):
     launch.spawn(write_gradients, 2, str(tmp_path))
     clips, samples = batch(4)
     model = make_model()
@@ -88,15 +99,65 @@ def test_two_processes_have_the_mean_gradient_of_the_halves(tmp_path):
             assert expected.abs().max() > 1e-3
             torch.testing.assert_close(value, expected, rtol=0, atol=1e-6)
             assert not torch.allclose(halves[0][name], expected, rtol=0, atol=1e-6)
+    # each drops other activations, while the order of the data, which goes by the runner's seed, is one
+    for rank in range(2):
+        seed, draws = torch.load(tmp_path / f'draws_{rank}.pth')
+        assert seed == 5 and torch.equal(draws, torch.rand(4, generator=torch.Generator().manual_seed(5 + rank)))
 
 
-def raise_sentence():
-    raise InputError('a sentence')
+@pytest.fixture
+def forked(monkeypatch):
+    """Processes begin at once, without importing everything anew; only a program without CUDA may do so."""
+    context = torch.multiprocessing.get_context('fork')
+    monkeypatch.setattr(torch.multiprocessing, 'get_context', lambda name: context)
+    return context
 
 
-def test_failing_process_ends_the_job_with_its_exit_code(capfd):
+def spawned(capfd, function, *args):
+    """Exit code of a job of two processes and what it said."""
     with pytest.raises(SystemExit) as stop:
-        launch.spawn(run_tool, 1, raise_sentence)
-    assert stop.value.code == 1
-    err = capfd.readouterr().err
-    assert 'error: a sentence' in err and 'Traceback' not in err, err
+        launch.spawn(function, 2, *args)
+    return stop.value.code, capfd.readouterr().err
+
+
+def test_a_failure_is_told_once_and_ends_the_job(capfd, forked):
+    code, said = spawned(capfd, rank_jobs.fail, '', True)
+    assert (code, said) == (1, 'error: what happened\n')
+
+
+def test_a_bug_of_one_process_keeps_its_traceback_and_rank(capfd, forked):
+    code, said = spawned(capfd, rank_jobs.fail, '', False)
+    assert code == 1 and said.count('Traceback') == 1
+    assert said.startswith('rank 1: Traceback') and said.endswith("KeyError: 'what happened'\n")
+
+
+def test_a_lost_process_ends_the_others(capfd, tmp_path, forked):
+    code, said = spawned(capfd, rank_jobs.lose_one, str(tmp_path))
+    assert code == 1
+    assert said == 'error: Process 1 of the 2 on this machine was ended by SIGKILL: is the memory of the machine full?\n'
+    assert not any(is_alive(int(file.read_text())) for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', ['SIGKILL', 'SIGTERM', 'SIGINT'])
+def test_processes_end_with_their_launcher(tmp_path, name, forked, capfd):
+    number = getattr(signal, name)
+    job = forked.Process(target=run_tool, args=(lambda: launch.spawn(rank_jobs.wait_for_ever, 2, str(tmp_path)),))
+    job.start()
+    files = [tmp_path / str(rank) for rank in range(2)]
+    while not all(file.exists() and file.read_text() for file in files):
+        assert job.is_alive()
+        time.sleep(0.05)
+    os.kill(job.pid, number)
+    job.join(60)
+    assert job.exitcode == (-number if name == 'SIGKILL' else 128 + number) and capfd.readouterr().err == ''
+    assert not wait_for_end([int(file.read_text()) for file in files])
+
+
+def test_ctrl_c_while_the_processes_begin_is_quiet(tmp_path):
+    job = subprocess.Popen([sys.executable, rank_jobs.__file__, tmp_path], stderr=subprocess.PIPE, text=True,
+                           start_new_session=True)
+    while len(Path(f'/proc/{job.pid}/task/{job.pid}/children').read_text().split()) < 3:  # two, and the resource tracker
+        assert job.poll() is None
+        time.sleep(0.01)
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does
+    assert job.communicate(timeout=60)[1] == '' and job.returncode == 130

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.tiny_vis import make_tiny_dataset
-from helpers.toy_training import toy_config
+from helpers.toy_training import ToyModel, toy_config
+from mmengine.hooks import Hook
 
+from mmvis.cli import ToBeContinued
 from mmvis.engine import build_runner
 from mmvis.engine.checkpoint import find_checkpoints
 from mmvis.errors import InputError
@@ -90,7 +92,7 @@ EVERY_3_ITERATIONS = {'default_hooks.checkpoint.by_epoch': False, 'default_hooks
 @pytest.mark.parametrize('by_iterations, checkpoints, killed_after, resumed_at', [
     (False, EVERY_EPOCH, 10, 8),  # the validation after epoch 2 draws, too
     (False, EVERY_3_ITERATIONS, 8, 6),  # in the middle of epoch 2
-    (True, EVERY_3_ITERATIONS, 11, 9),  # in the third pass over the data
+    (True, EVERY_3_ITERATIONS, 11, 10),  # in the third pass over the data; saved before the validation after 10
 ], ids=['epoch', 'middle of an epoch', 'iterations'])
 def test_killed_training_goes_on_with_the_same_losses(data_root, tmp_path, by_iterations, checkpoints, killed_after,
                                                        resumed_at, capfd):
@@ -111,6 +113,91 @@ def test_killed_training_goes_on_with_the_same_losses(data_root, tmp_path, by_it
     assert logged(tmp_path / 'parts', *names) == logged(tmp_path / 'whole', *names)
     for name, value in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
+
+
+@pytest.fixture(scope='module', params=[False, True], ids=['epochs', 'iterations'])
+def whole(request, data_root, tmp_path_factory):
+    """A training that was never stopped: whether by iterations, its losses and weights."""
+    work_dir = tmp_path_factory.mktemp('whole')
+    runner = run(make_config(data_root, work_dir, request.param))
+    return request.param, losses(work_dir), runner.model.state_dict()
+
+
+def signalled(cfg, after, name):
+    """Run a training that gets a signal in an iteration."""
+    cfg = cfg.copy()
+    cfg.merge_from_dict({'default_hooks.kill': dict(type='KillHook', after=after, name=name)})
+    with pytest.raises(ToBeContinued):
+        run(cfg)
+
+
+@pytest.mark.parametrize('after, name', [(3, 'SIGTERM'), (4, 'SIGUSR1'), (7, 'SIGUSR1')])
+def test_training_told_to_stop_saves_and_goes_on_bit_by_bit(data_root, whole, tmp_path, after, name, capfd):
+    by_iterations, expected, weights = whole
+    cfg = make_config(data_root, tmp_path, by_iterations, **EVERY_3_ITERATIONS if by_iterations else {})
+    signalled(cfg, after, name)
+    assert losses(tmp_path).keys() == set(range(after))  # the present iteration was the last
+    assert f'Told to stop: saved after iteration {after} in' in ''.join(capfd.readouterr())
+    assert find_checkpoints(tmp_path)[0].name == f'iter_{after}.pth'
+    resumed = run(make_config(data_root, tmp_path, by_iterations, resume=True,
+                              **EVERY_3_ITERATIONS if by_iterations else {}))
+    assert losses(tmp_path) == expected
+    assert all(torch.equal(resumed.model.state_dict()[key], value) for key, value in weights.items())
+    if not by_iterations:  # the checkpoint in between has done its duty
+        assert sorted(file.name for file in tmp_path.glob('*.pth')) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
+
+
+def test_gradients_that_wait_for_a_step_are_not_lost(data_root, tmp_path):
+    options = {'optim_wrapper.accumulative_counts': 2}
+    signalled(make_config(data_root, tmp_path, **options), 5, 'SIGTERM')
+    assert find_checkpoints(tmp_path)[0].name == 'iter_6.pth'
+
+
+def test_training_told_to_stop_in_a_validation_goes_on_behind_it(data_root, whole, tmp_path, monkeypatch):
+    by_iterations, expected, weights = whole
+    options = {'default_hooks.checkpoint.interval': 100}
+    step = ToyModel.step
+    with monkeypatch.context() as patch:
+        patch.setattr(ToyModel, 'step', lambda self, *args: os.kill(os.getpid(), signal.SIGTERM) or step(self, *args))
+        with pytest.raises(ToBeContinued):
+            run(make_config(data_root, tmp_path, by_iterations, **options))
+    assert [file.name for file in tmp_path.glob('*.pth')] == ['iter_2.pth' if by_iterations else 'iter_8.pth']
+    resumed = run(make_config(data_root, tmp_path, by_iterations, resume=True, **options))
+    assert losses(tmp_path) == expected
+    assert all(torch.equal(resumed.model.state_dict()[key], value) for key, value in weights.items())
+
+
+def test_a_checkpoint_every_so_many_minutes_until_the_regular_one_stands(data_root, tmp_path):
+    names = []
+
+    class Look(Hook):
+        priority = 'LOWEST'
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            names.append([file.name for file in find_checkpoints(tmp_path)])
+
+    cfg = make_config(data_root, tmp_path, **{'default_hooks.passing_checkpoint.minutes': 1e-9})
+    cfg.experiment_name = uuid.uuid4().hex
+    runner = build_runner(cfg)
+    runner.register_hook(Look())
+    runner.train()
+    assert names[:6] == [[], ['iter_1.pth'], ['iter_2.pth'], ['iter_3.pth'], ['epoch_1.pth'],
+                         ['iter_5.pth', 'epoch_1.pth']]
+    assert sorted(file.name for file in tmp_path.glob('*.pth')) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
+
+
+def test_second_training_in_a_work_directory_is_refused_while_the_first_lives(data_root, tmp_path):
+    hold = ("import fcntl, sys, time; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); "
+            "file.write('process 7 on host'); file.flush(); print(flush=True); time.sleep(60)")
+    first = subprocess.Popen([sys.executable, '-c', hold, tmp_path / 'training.lock'], stdout=subprocess.PIPE)
+    first.stdout.readline()
+    with pytest.raises(InputError, match='Another training .process 7 on host. is running in .*--work-dir'):
+        run(make_config(data_root, tmp_path))
+    assert not list(tmp_path.glob('*.p*')) and not list(tmp_path.glob('2*'))  # nothing of the first was touched
+    first.kill()
+    first.wait()
+    run(make_config(data_root, tmp_path, **{'train_cfg.max_epochs': 1}))
+    assert (tmp_path / 'epoch_1.pth').is_file()
 
 
 @pytest.fixture(scope='module')
