@@ -30,6 +30,7 @@ from mmvis.version import __version__
 from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_training_state, restore_message_hub,
                          write_checkpoint)
 from .config_check import prepare_config
+from .hooks import DamagedFramesHook
 from .launch import init_dist
 from .preemption import PassingCheckpointHook, StopRequest
 from .rng import get_rng_state, set_rng_state
@@ -104,11 +105,9 @@ class VISRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader: Union[DataLoader, Dict], seed: Optional[int] = None,
                          diff_rank_seed: bool = False) -> DataLoader:
-        """mmengine's, whose workers do not outlive this process. Options of workers do not matter where there are none."""
+        """mmengine's, whose workers do not outlive this process."""
         if isinstance(dataloader, DataLoader):
             return dataloader
-        if not dataloader.get('num_workers'):
-            dataloader = {**dataloader, 'persistent_workers': False, 'prefetch_factor': None}
         return guard_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     def set_randomness(self, seed: Optional[int], diff_rank_seed: bool = True, deterministic: bool = False) -> None:
@@ -162,7 +161,7 @@ class VISRunner(Runner):
                          f'{self.world_size} processes x {counts} accumulated) instead of {base}.')
 
     def register_default_hooks(self, hooks: Optional[Dict[str, Any]] = None) -> None:
-        super().register_default_hooks({'damaged_frames': dict(type='DamagedFramesHook'), **(hooks or {})})
+        super().register_default_hooks({'damaged_frames': DamagedFramesHook(), **(hooks or {})})
 
     # -- training
 

@@ -55,10 +55,6 @@ def test_a_worker_that_crashes_is_a_bug():
         list(loader(lambda: os.kill(os.getpid(), signal.SIGSEGV)))
 
 
-def test_options_of_workers_do_not_matter_where_there_are_none():
-    assert len(list(loader(list, num_workers=0, persistent_workers=True, prefetch_factor=4))) == 4
-
-
 def load_for_ever(pipe, act):
     iterator = iter(loader(act, num_workers=2))
     pipe.send([worker.pid for worker in iterator._workers])
