@@ -188,17 +188,11 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     loop.sinks = drawers(args, dataset, cfg.work_dir)
     try:
         runner.test()
-<<<<<<< HEAD
-    except KeyboardInterrupt:
-        if output is not None and is_main_process():
-            print(f'Stopped. Finished videos are kept in {loop.writer.kept_in}; give the same command again to go on.',
-=======
     except KeyboardInterrupt as stop:
         if output is None:
             raise
         if is_main_process():
-            print(f'Stopped. Finished videos are kept in {output.json}.part.*; give the same command again to go on.',
->>>>>>> a0c466f (No process outlives what it works for; a training told to stop saves, one in a taken work directory is refused)
+            print(f'Stopped. Finished videos are kept in {loop.writer.kept_in}; give the same command again to go on.',
                   flush=True)
         if getattr(stop, 'number', signal.SIGINT) == signal.SIGINT:
             raise
