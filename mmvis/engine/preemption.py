@@ -89,16 +89,16 @@ class PassingCheckpointHook(Hook):
             runner: the runner.
             done: epochs and iterations (``epoch``, ``iter``).
         """
-        hub, before = runner.message_hub, runner.message_hub.get_info('passing_ckpt')
-        if hub.get_info('last_ckpt_iter') == done['iter']:
+        hub, before = runner.message_hub, runner.message_hub.get_info('passing_iter')
+        if hub.get_info('resumable_iter') == done['iter']:
             return
-        path = os.path.join(runner.work_dir, f'iter_{done["iter"]}.pth')
-        hub.update_info('passing_ckpt', path)
+        path = _file(runner, done['iter'])
+        hub.update_info('passing_iter', done['iter'])
         hub.update_info('last_ckpt', path)
         runner.save_checkpoint(runner.work_dir, os.path.basename(path), meta=done)
         if is_main_process():
             write_last_checkpoint(runner.work_dir, path)
-            _delete(before, path)
+            _delete(runner, before, path)
         barrier()
         self.last, self.time = path, time.monotonic()
 
@@ -109,13 +109,18 @@ class PassingCheckpointHook(Hook):
             return
         self.last, self.time = last, time.monotonic()
         if is_main_process():
-            _delete(runner.message_hub.get_info('passing_ckpt'), last)
-        runner.message_hub.update_info('passing_ckpt', None)
+            _delete(runner, runner.message_hub.get_info('passing_iter'), last)
+        runner.message_hub.update_info('passing_iter', None)
 
 
-def _delete(path: Optional[str], successor: str) -> None:
-    if path is not None and os.path.basename(path) != os.path.basename(successor):
-        Path(path).unlink(missing_ok=True)
+def _file(runner: Runner, iteration: int) -> str:
+    return os.path.join(runner.work_dir, f'iter_{iteration}.pth')
+
+
+def _delete(runner: Runner, iteration: Optional[int], successor: str) -> None:
+    """Delete the checkpoint of an iteration, whose number may come from a resumed file, unless its name is taken."""
+    if type(iteration) is int and os.path.basename(successor) != f'iter_{iteration}.pth':
+        Path(_file(runner, iteration)).unlink(missing_ok=True)
 
 
 def _largest(value: int) -> int:

@@ -305,7 +305,7 @@ class VISRunner(Runner):
         done = dict(epoch=self.epoch + 1, iter=self.iter) if by_epoch else dict(epoch=self.epoch, iter=self.iter + 1)
         done.update(meta or {})
         if save_optimizer and save_param_scheduler:
-            self.message_hub.update_info('last_ckpt_iter', done['iter'])
+            self.message_hub.update_info('resumable_iter', done['iter'])
         # a checkpoint written by a validation takes the states from before it
         rng_states = all_gather_object(self.train_loop.rng_state or get_rng_state())
         if not is_main_process():
