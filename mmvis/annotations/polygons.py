@@ -21,7 +21,7 @@ def rasterize(polygons: Sequence[np.ndarray], height: int, width: int) -> bytes:
     clipped = [clamp_polygon(polygon, height, width) for polygon in polygons]
     num_edges = sum(map(len, clipped)) // 2
     if num_edges * 3 * (height + width) > LONGEST_OUTLINE < sum(map(_outline, clipped)):
-        raise ValueError('the outline is too long')
+        raise ValueError(f'its outline is longer than {LONGEST_OUTLINE} pixels')
     rles = coco_mask.frPyObjects(clipped, height, width)
     return (rles[0] if len(rles) == 1 else coco_mask.merge(rles))['counts']
 

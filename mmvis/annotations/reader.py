@@ -335,8 +335,10 @@ class _Objects:
 
     def _refuse_list(self, position: int, field: str, values: Any, length: int) -> NoReturn:
         if isinstance(values, list):
+            video = self.videos[self.object_videos[position]]
+            of = 'length' if video.file_names is None else self.names.file_names
             raise InputError(f'{self._where(position)}: {field} has {len(values)} entries, but the '
-                             f'{self.names.video} has {length} frames.')
+                             f'{self.names.video} has {length} frames ({of}).')
         raise InputError(f'{self._where(position)}: {field} is {shown(values)}, not a list with an entry a frame.')
 
     def _check_masks(self, masks: List[Optional[Counts]], heights: np.ndarray, widths: np.ndarray,
