@@ -113,6 +113,8 @@ def check_all(folder: Path, json_file: Optional[Path]) -> int:
               f'{"" if row.good else "  FAIL"}')
     for system in missing:
         print(f'{system:16}no file in {folder / system}  FAIL')
+    for other in sorted({x.parent.name for x in folder.glob('*/*.json')} - set(SYSTEMS)):
+        print(f'{other:16}no system of this name: not checked')
     print('worst: the largest deviation of a stage in units of its tolerance')
     if json_file:
         write_json(json_file, dict(files=[asdict(row) for row in verdicts]))

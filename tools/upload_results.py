@@ -44,6 +44,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--submission', type=int, metavar='ID', help='wait for this submission, send nothing')
     parser.add_argument('--minutes', type=float, default=60., help='how long to wait for the score (%(default)g)')
     parser.add_argument('--no-wait', action='store_true', help='send and leave')
+    parser.add_argument('--storage-host', action='append', default=[], metavar='HOST',
+                        help='a host that the server may have the zip sent to, beside its own and the known storages')
     parser.add_argument('--json', metavar='FILE', help='also write the scores there')
     return parser.parse_args()
 
@@ -81,7 +83,7 @@ def main() -> None:
         if args.zip is None:
             raise InputError('Which zip is to be sent? (tools/make_submission.py makes one.)')
         check_submission(args.zip)
-    competition = connect(server, number, read_account(server), platform, args.phase)
+    competition = connect(server, number, read_account(server), platform, args.phase, storage_hosts=args.storage_host)
     if args.submission is None:
         submission = upload(competition, args.zip, args.description)
         say(f'{args.zip} is submission {submission} of {competition.page}')

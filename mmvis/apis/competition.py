@@ -2,7 +2,7 @@
 import time
 import urllib.parse
 from pathlib import Path
-from typing import Callable, Dict, Optional, Union
+from typing import Callable, Dict, Optional, Sequence, Union
 
 from mmvis.evaluation.submission import check_submission
 
@@ -12,10 +12,12 @@ from .upload_servers import Account, CodaLab, Codabench
 PLATFORMS = {'codalab': CodaLab, 'codabench': Codabench}
 _FIRST_PAUSE, _LONGEST_PAUSE = 2., 30.
 _LOG_LINES = 15
+#: What comes of reading an answer that is not built as the servers' are.
+_OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError)
 
 
 def connect(server: str, competition: int, account: Account, platform: Optional[str] = None,
-            phase: Optional[int] = None, timeout: float = 60.) -> Union[CodaLab, Codabench]:
+            phase: Optional[int] = None, timeout: float = 60., storage_hosts: Sequence[str] = ()) -> Union[CodaLab, Codabench]:
     """A competition on a server; nothing is asked yet.
 
     Args:
@@ -23,8 +25,9 @@ def connect(server: str, competition: int, account: Account, platform: Optional[
         platform: 'codalab' or 'codabench'; by default what the address says.
         phase: of the competition; by default the one that is open.
         timeout: seconds for the server to answer one request.
+        storage_hosts: hosts beside the known ones that the server may have the zip sent to.
     """
-    session = HttpSession(server, timeout)
+    session = HttpSession(server, timeout, storage_hosts)
     if platform is None:
         host = urllib.parse.urlsplit(session.server).hostname
         platform = next((name for name in PLATFORMS if name in host), None)
@@ -47,7 +50,9 @@ def upload(competition: Union[CodaLab, Codabench], zip_path: Union[str, Path], d
     except ServerBusy as error:
         raise UploadError(f'{error} Look at {competition.page} whether there is a submission before sending it again.'
                           ) from None
-    except (KeyError, TypeError) as error:
+    except UploadError:
+        raise
+    except _OTHER_FORM as error:
         raise _unknown_form(competition, error) from None
 
 
@@ -92,7 +97,9 @@ def wait_for_score(competition: Union[CodaLab, Codabench], submission: int, minu
             if str(error) != trouble:
                 trouble = str(error)
                 report(f'{trouble} Trying again.')
-        except (KeyError, TypeError) as error:
+        except UploadError:
+            raise
+        except _OTHER_FORM as error:
             raise _unknown_form(competition, error) from None
         if time.monotonic() + pause > give_up:
             raise UploadError(f'Submission {submission} has no score after {minutes:g} minutes (it is '

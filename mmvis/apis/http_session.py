@@ -1,4 +1,5 @@
 """A small HTTP session on the standard library: cookies, time-outs, uploads from disk, errors as one sentence."""
+import contextlib
 import http.client
 import http.cookiejar
 import io
@@ -8,11 +9,15 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Union
+from typing import Any, Dict, Iterator, Mapping, NoReturn, Optional, Sequence, Union
 
 from mmvis.errors import InputError
 
 _LOOPBACK = ('localhost', '127.0.0.1', '::1')
+#: An answer is at most this large, in bytes: a page, a JSON text or a zip of scores and logs.
+LARGEST_ANSWER = 64 << 20
+#: Places beside the server's own site that competitions keep their files at: these hosts, and all below them.
+STORAGE_HOSTS = ('amazonaws.com', 'storage.googleapis.com', 'blob.core.windows.net', 'miniodis-rproxy.lisn.upsaclay.fr')
 
 
 class UploadError(InputError):
@@ -44,26 +49,33 @@ class Answer:
     def json(self) -> Any:
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused(f'{_name(self.url)} answered with a page instead of data.', self.status, self.text) from None
 
 
 class HttpSession:
     """Requests to one server and to the storage that it points to.
 
+    Nothing goes to an address that is not https, also not where the server redirects to (only a server on this machine
+    may have http addresses, of this machine). Cookies go to the server alone, files to it and to storage that is known.
+
     Args:
         server: address of the server; https, or http on this machine.
         timeout: seconds for the server to answer one request.
+        storage_hosts: hosts that files may be sent to, beside those of the server's site and ``STORAGE_HOSTS``.
     """
 
-    def __init__(self, server: str, timeout: float = 60.) -> None:
-        parts = urllib.parse.urlsplit(server if '://' in server else f'https://{server}')
+    def __init__(self, server: str, timeout: float = 60., storage_hosts: Sequence[str] = ()) -> None:
+        parts = _split(server if '://' in server else f'https://{server}')
         if parts.scheme != 'https' and not (parts.scheme == 'http' and parts.hostname in _LOOPBACK):
             raise UploadError(f'{server}: a password is sent to https:// addresses only.')
         self.server = f'{parts.scheme}://{parts.netloc}'
+        self.host = parts.hostname
         self.timeout = timeout
-        self.cookies = http.cookiejar.CookieJar()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+        self.storage_hosts = (*STORAGE_HOSTS, *storage_hosts)
+        self.cookies = http.cookiejar.CookieJar(_CookiesOfServer(parts.netloc))
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies),
+                                                   _SafeRedirects(self))
 
     def cookie(self, name: str) -> Optional[str]:
         return next((cookie.value for cookie in self.cookies if cookie.name == name), None)
@@ -80,11 +92,13 @@ class HttpSession:
         return self._send('POST', url, {'Content-Type': 'application/json', **(headers or {})}, data)
 
     def put_file(self, url: str, path: Path, headers: Mapping[str, str]) -> Answer:
+        self._check_storage(url)
         with open(path, 'rb') as file:
             return self._send('PUT', url, {**headers, 'Content-Length': str(os.path.getsize(path))}, file)
 
     def post_file(self, url: str, fields: Mapping[str, Any], path: Path) -> Answer:
         """A form with a file at its end (multipart/form-data), read from disk as it is sent."""
+        self._check_storage(url)
         boundary = f'----mmvis{os.urandom(16).hex()}'
         parts = ''.join(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
                         for name, value in fields.items())
@@ -95,9 +109,42 @@ class HttpSession:
                    'Content-Length': str(len(head) + os.path.getsize(path) + len(tail))}
         return self._send('POST', url, headers, _pieces(head, path, tail))
 
+    def _whole(self, url: str) -> str:
+        """The address behind one that may be a path on the server."""
+        try:
+            return urllib.parse.urljoin(self.server, url)
+        except ValueError as error:
+            _no_address(url, error)
+
+    def check_address(self, url: str) -> None:
+        """Refuse an address that cannot be trusted with a request."""
+        parts = _split(url)
+        on_this_machine = self.host in _LOOPBACK and parts.hostname in _LOOPBACK
+        if parts.scheme != 'https' and not (parts.scheme == 'http' and on_this_machine):
+            raise UploadError(f'{self.server} points to {parts.scheme}://{_name(url)}: nothing is sent to an address that is '
+                              'not https.')
+
+    def _check_storage(self, url: str) -> None:
+        """Refuse a place for a file that is neither the server's nor storage that is known."""
+        url = self._whole(url)
+        self.check_address(url)
+        host = _split(url).hostname
+        allowed = _LOOPBACK if self.host in _LOOPBACK else (self.host, *_site(self.host), *self.storage_hosts)
+        if not any(host == known or host.endswith(f'.{known}') for known in allowed):
+            raise UploadError(f'{self.server} wants the file to be sent to {host}, which is neither of its site nor a storage '
+                              f'that is known; if you trust that host: --storage-host {host}.')
+
+    def _read(self, answer, where: str) -> bytes:
+        body = answer.read(LARGEST_ANSWER + 1)
+        if len(body) > LARGEST_ANSWER:
+            raise UploadError(f'{where} answers with more than {LARGEST_ANSWER >> 20} MB: it is not read.')
+        return body
+
     def _send(self, method: str, url: str, headers: Optional[Mapping[str, str]] = None,
               data: Union[None, bytes, io.BufferedReader, Iterator[bytes]] = None) -> Answer:
-        request = urllib.request.Request(urllib.parse.urljoin(self.server, url), data, method=method)
+        url = self._whole(url)
+        self.check_address(url)
+        request = urllib.request.Request(url, data, method=method)
         request.add_header('User-Agent', 'mmvis')
         for name, value in (headers or {}).items():
             # Not sent on when the server points elsewhere: a token must not follow to a foreign machine.
@@ -105,9 +152,10 @@ class HttpSession:
         where = _name(request.full_url)
         try:
             with self._opener.open(request, timeout=self.timeout) as answer:
-                return Answer(answer.read(), answer.url, answer.status)
+                return Answer(self._read(answer, where), answer.url, answer.status)
         except urllib.error.HTTPError as error:
-            with error:
+            text = ''
+            with error, contextlib.suppress(OSError, http.client.HTTPException):
                 text = error.read(20000).decode('utf-8', errors='replace')
             if error.code == 429 or error.code >= 500:
                 raise ServerBusy(f'{where} cannot answer now (HTTP {error.code}).') from None
@@ -120,6 +168,54 @@ class HttpSession:
             raise ServerBusy(f'{where} cannot be reached ({error.reason}).') from None
         except (OSError, http.client.HTTPException) as error:
             raise ServerBusy(f'The connection to {where} broke ({type(error).__name__}).') from None
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect to an address that the session would not ask itself."""
+
+    def __init__(self, session: HttpSession) -> None:
+        self.session = session
+
+    def redirect_request(self, request, answer, code, message, headers, url):
+        self.session.check_address(url)
+        return super().redirect_request(request, answer, code, message, headers, url)
+
+
+class _CookiesOfServer(http.cookiejar.DefaultCookiePolicy):
+    """Cookies come from one host and port and go nowhere else, whatever domain they name."""
+
+    def __init__(self, netloc: str) -> None:
+        super().__init__()
+        self.netloc = netloc
+
+    def set_ok(self, cookie, request) -> bool:
+        return request.host == self.netloc and super().set_ok(cookie, request)
+
+    def return_ok(self, cookie, request) -> bool:
+        return request.host == self.netloc and super().return_ok(cookie, request)
+
+
+def _split(url: str) -> urllib.parse.SplitResult:
+    """The parts of an address; one sentence for what is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        parts.port  # it is looked at, and refused, only now
+    except ValueError as error:
+        _no_address(url, error)
+    if not parts.hostname:
+        _no_address(url, 'it names no host')
+    return parts
+
+
+def _no_address(url: str, reason: Any) -> NoReturn:
+    raise UploadError(f'{url.partition("?")[0]!r} is not the address of a server ({reason}).') from None
+
+
+def _site(host: str) -> Sequence[str]:
+    """The domain above a host, where it belongs to one owner: www.codabench.org -> codabench.org, but not co.uk."""
+    labels = host.split('.')[1:]
+    is_suffix = len(labels) < 2 or (len(labels) == 2 and len(labels[0]) <= 3) or labels[-1].isdigit()
+    return () if is_suffix else ('.'.join(labels),)
 
 
 def _pieces(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:

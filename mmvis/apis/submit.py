@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 from typing import Callable, Dict, Optional, Union
 
+from mmvis.cli import printable
 from mmvis.errors import InputError, InputMissingError
 from mmvis.evaluation.results_check import Target, check_results
 from mmvis.evaluation.submission import write_submission
@@ -15,7 +16,8 @@ Say = Callable[[str], None]
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    """Print a line; what a server has written in it cannot move the cursor."""
+    print(printable(text), flush=True)
 
 
 def pack_results(results: Union[str, Path], target: Target, zip_path: Union[str, Path], tell: Say = say) -> None:

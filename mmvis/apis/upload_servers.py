@@ -8,6 +8,7 @@ import io
 import re
 import urllib.parse
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
@@ -15,6 +16,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
 from .http_session import Answer, HttpSession, Refused, UploadError
 
 Result = TypeVar('Result')
+#: The text of scores in a zip of the server is at most this large, in bytes.
+LARGEST_SCORES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,23 @@ class CodaLab(_Server):
         url = f'/my/competition/submission/{submission}/output.zip'
         try:
             with zipfile.ZipFile(io.BytesIO(self._logged_in(lambda: self._inside(url)).body)) as archive:
-                name = next(name for name in archive.namelist() if name.split('/')[-1] == 'scores.txt')
-                lines = archive.read(name).decode('utf-8', errors='replace').splitlines()
-        except (Refused, zipfile.BadZipFile, StopIteration):  # a competition may hide its files
+                found = next(info for info in archive.infolist() if info.filename.split('/')[-1] == 'scores.txt')
+                lines = self._unpack(archive, found).decode('utf-8', errors='replace').splitlines()
+        except (Refused, zipfile.BadZipFile, StopIteration, zlib.error, EOFError, RuntimeError):
+            # a competition may hide its files; what is damaged or encrypted is of no use either
             said = self._logged_in(lambda: self._inside(f'/api/submission/{submission}/get_score')).json()
             return {'score': str(said['score'])}
         return {key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines) if value}
+
+    def _unpack(self, archive: zipfile.ZipFile, found: zipfile.ZipInfo) -> bytes:
+        """A small text of an archive: a few bytes may unpack to all memory of the machine."""
+        if found.file_size > LARGEST_SCORES:
+            raise UploadError(f'{self.session.server} answers with a {found.filename} of {found.file_size / 1e6:.0f} MB: it is '
+                              f'not read. The score is to be seen at {self.page}.')
+        if found.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others unpack without a bound
+            raise zipfile.BadZipFile(f'{found.filename} is packed by method {found.compress_type}')
+        with archive.open(found) as file:
+            return file.read(LARGEST_SCORES)
 
     def _open_phase(self) -> int:
         page = self._logged_in(lambda: self._inside(f'/competitions/{self.competition}')).text

@@ -1,11 +1,16 @@
 """Upload against a stand-in server: login, upload, polling, rejection, time-out, expired session."""
+import io
 import socket
+import struct
 import zipfile
 
 import pytest
 
 from helpers.stand_in_server import PASSWORD, USER, stand_in_server
 from mmvis.apis import Account, UploadError, connect, upload, wait_for_score
+from mmvis.apis import http_session
+from mmvis.apis.http_session import HttpSession
+from mmvis.errors import InputError
 
 PLATFORMS = ('codalab', 'codabench')
 SCORES = {'mAP': '0.3419', 'AR10': '0.375'}
@@ -146,3 +151,116 @@ def test_no_password_over_plain_http_and_no_guess_of_the_platform():
     with pytest.raises(UploadError, match='CodaLab or a Codabench'):
         connect('example.org', 1, Account('a', 'b'))
     assert connect('www.codabench.org', 7, Account('a', 'b')).page == 'https://www.codabench.org/competitions/7'
+
+
+def packed(size, compression=zipfile.ZIP_DEFLATED, name='scores.txt'):
+    """A zip with a text of zeros."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w', compression) as archive, archive.open(name, 'w', force_zip64=True) as text:
+        for start in range(0, size, 1 << 20):
+            text.write(bytes(min(1 << 20, size - start)))
+    return file.getvalue()
+
+
+def test_a_zip_that_unpacks_to_much_is_refused(server):
+    server.play.states, server.play.output = ['finished'], packed(50 << 20)
+    assert len(server.play.output) < 100_000
+    competition = make(server, 'codalab')
+    competition.login()
+    with pytest.raises(UploadError, match=r'a scores.txt of 52 MB: it is not read. The score is to be seen at http'):
+        wait(competition)
+
+
+@pytest.mark.parametrize('spoil', ['lzma', 'damaged', 'encrypted', 'too short', 'no zip'])
+def test_a_zip_that_cannot_be_read_costs_the_scores_of_the_file_alone(server, spoil):
+    content = packed(5000, zipfile.ZIP_LZMA if spoil == 'lzma' else zipfile.ZIP_DEFLATED)
+    place = content.index(b'PK\x01\x02')                                       # the entry in the table at the end
+    if spoil == 'damaged':
+        content = content[:62] + bytes(8) + content[70:]
+    elif spoil == 'encrypted':
+        content = content[:place + 8] + b'\x01' + content[place + 9:]
+    elif spoil == 'too short':                                                  # 5000 bytes come, 100 are declared
+        content = content[:place + 24] + struct.pack('<I', 100) + content[place + 28:]
+    elif spoil == 'no zip':
+        content = b'<html>'
+    server.play.states, server.play.output = ['finished'], content
+    competition = make(server, 'codalab')
+    competition.login()
+    assert wait(competition)[0] == {'score': '0.3419'}
+
+
+def test_an_answer_without_end_is_not_read(server, monkeypatch):
+    monkeypatch.setattr(http_session, 'LARGEST_ANSWER', 1 << 20)
+    server.play.states, server.play.output = ['finished'], bytes(3 << 20)
+    competition = make(server, 'codalab')
+    competition.login()
+    with pytest.raises(UploadError, match='output.zip answers with more than 1 MB: it is not read'):
+        wait(competition)
+
+
+@pytest.mark.parametrize('target', ['http://example.org/x', 'ftp://127.0.0.1/x', 'http://127.0.0.1.example.org/x'])
+@pytest.mark.parametrize('path', ['/accounts/login/', '/', '/competitions/42', '/s3direct/get_upload_params/'])
+def test_a_redirect_in_clear_is_refused(server, zip_path, path, target):
+    server.play.redirects = {path: target}
+    with pytest.raises(UploadError, match=f'points to {target}: nothing is sent to an address that is not https'):
+        upload(make(server, 'codalab'), zip_path)
+    assert server.play.stored is None
+
+
+@pytest.mark.parametrize('domain', [None, '127.0.0.1', '.0.0.1'])
+def test_cookies_go_to_the_server_alone(server, domain):
+    server.play.cookie_domain = domain
+    competition = make(server, 'codalab')
+    competition.login()
+    server.play.redirects = {'/elsewhere': server.storage_url.replace('localhost', '127.0.0.1') + '/log'}
+    assert 'Traceback' in competition.session.get('/elsewhere').text and not server.play.leaked
+    assert 'Traceback' in competition.session.get(server.play.redirects['/elsewhere']).text and not server.play.leaked
+
+
+@pytest.mark.parametrize('platform', PLATFORMS)
+@pytest.mark.parametrize('storage, sentence', [
+    ('http://example.org', 'nothing is sent to an address that is not https'),
+    ('http://169.254.169.254', 'nothing is sent to an address that is not https'),
+    ('https://example.org', 'to be sent to example.org, which is neither of its site nor a storage.*--storage-host'),
+    ('file:///etc', 'is not the address of a server .it names no host'),
+    ('http://[::1', 'is not the address of a server .Invalid IPv6')])
+def test_a_zip_goes_to_no_place_that_is_not_known(server, zip_path, platform, storage, sentence):
+    server.storage_url = storage
+    with pytest.raises(UploadError, match=sentence) as error:
+        upload(make(server, platform), zip_path)
+    assert 'hidden' not in str(error.value) and not server.play.submissions
+
+
+@pytest.mark.parametrize('server_name, storage, is_known', [
+    ('www.codabench.org', 'https://www.codabench.org/put', True),
+    ('www.codabench.org', 'https://minio.codabench.org/put', True),
+    ('www.codabench.org', 'https://miniodis-rproxy.lisn.upsaclay.fr/put', True),
+    ('codalab.lisn.upsaclay.fr', 'https://store.lisn.upsaclay.fr/put', True),
+    ('www.codabench.org', 'https://bucket.s3.eu-west-1.amazonaws.com/put', True),
+    ('www.codabench.org', 'https://storage.example.net/put', True),
+    ('www.codabench.org', 'http://www.codabench.org/put', False),
+    ('www.codabench.org', 'http://localhost/put', False),
+    ('www.codabench.org', 'https://localhost/put', False),
+    ('www.codabench.org', 'https://codabench.org.evil.net/put', False),
+    ('www.codabench.org', 'https://evilcodabench.org/put', False),
+    ('www.codabench.org', 'https://evilamazonaws.com/put', False),
+    ('www.codabench.org', 'https://www.codabench.org@evil.net/put', False),
+    ('challenge.co.uk', 'https://evil.co.uk/put', False),
+    ('codabench.org', 'https://evil.org/put', False)])
+def test_storage_that_is_known(zip_path, monkeypatch, server_name, storage, is_known):
+    session, sent = HttpSession(server_name, storage_hosts=['storage.example.net']), []
+    monkeypatch.setattr(session, '_send', lambda method, url, *args: sent.append(url))
+    for send in (session.put_file, session.post_file):
+        try:
+            send(storage, {}, zip_path) if send == session.post_file else send(storage, zip_path, {})
+        except UploadError:
+            assert not is_known
+    assert sent == [storage] * (2 * is_known)
+
+
+def test_an_answer_of_another_form_is_told(server, zip_path, monkeypatch):
+    competition = make(server, 'codalab')
+    monkeypatch.setattr(competition, '_post', lambda url, fields: {'form_action': server.storage_url, 'id': 'no number'})
+    with pytest.raises(UploadError, match='answers in a form that is not known here .ValueError'):
+        upload(competition, zip_path)
+    assert issubclass(UploadError, InputError)  # told in one sentence by the tools

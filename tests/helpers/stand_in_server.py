@@ -21,11 +21,15 @@ class StandIn:
         expire: numbers of the authenticated requests at which the login is found to have expired.
         busy: this many requests for the state are answered with HTTP 503.
         hang: seconds that requests for the state take.
+        redirects: path -> address that every request for it is sent to.
+        output: bytes of the zip of scores, instead of a sound one.
+        cookie_domain: the login's cookie says that it is for this domain.
     """
 
     def __init__(self):
         self.states = ['submitting', 'running', 'finished']
         self.expire, self.busy, self.hang = set(), 0, 0.
+        self.redirects, self.output, self.cookie_domain = {}, None, None
         self.zip_name = 'x.zip'
         self.closed = self.not_in = self.hidden_scores = False
         self.sessions, self.logins, self.authenticated = set(), 0, 0
@@ -59,6 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.path, _, query = self.path.partition('?')
         self.query = dict(urllib.parse.parse_qsl(query))
         self.server.play.log.append((self.command, self.path))
+        if self.path in self.server.play.redirects:
+            return self.say('', 302, [('Location', self.server.play.redirects[self.path])])
         by_token = self.path == '/api/api-token-auth/' or 'Token' in (self.headers.get('Authorization') or '')
         (self.codabench if by_token else self.codalab)(self.server.play)
 
@@ -110,7 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.headers.get('Referer') and form['csrfmiddlewaretoken'] == 'tok123'
         if (form['login'], form['password']) != (USER, PASSWORD):
             return self.say(LOGIN_PAGE)
-        self.say('', 302, [('Location', '/'), ('Set-Cookie', f'sessionid={play.open_session()}; Path=/; HttpOnly')])
+        self.say('', 302, [('Location', '/'), ('Set-Cookie', f'sessionid={play.open_session()}; Path=/; HttpOnly' +
+                                                 (f'; Domain={play.cookie_domain}' if play.cookie_domain else ''))])
 
     def codalab_inside(self, play):
         if self.path == '/competitions/42':
@@ -136,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
             packed = io.BytesIO()
             with zipfile.ZipFile(packed, 'w') as archive:
                 archive.writestr('scores.txt', 'mAP: 0.3419\nAR10: 0.375\n')
-            return self.say(packed.getvalue())
+            return self.say(play.output or packed.getvalue())
         if self.path == '/api/submission/99/get_score':
             return self.say({'score': 0.3419, 'status': 'finished'})
         self.say('Not found', 404)

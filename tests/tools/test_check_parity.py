@@ -89,11 +89,15 @@ def test_all_checks_every_file_of_a_folder(toy, tmp_path, capsys):
         shutil.copy(path, tmp_path / 'all' / 'toy' / name)
     for name in ('manifest.json', 'timing.json', 'results_json_other.json'):
         shutil.copy(tmp_path / 'manifest.json', tmp_path / 'all' / 'toy' / name)
+    (tmp_path / 'all' / 'later').mkdir()
+    shutil.copy(path, tmp_path / 'all' / 'later' / 'public.json')
     record = tmp_path / 'record.json'
     assert check_parity.main(['--all', str(tmp_path / 'all'), '--json', str(record)]) == 0
     assert [salt for _, salt in salts] == ['one', 'two']
     lines = capsys.readouterr().out.splitlines()
     assert not any(line.startswith('ok') for line in lines)
+    assert [line.split(maxsplit=1)[1] for line in lines if line.startswith('later ')] == [
+        'no system of this name: not checked']
     rows = [line.split() for line in lines if line.startswith('toy ')]
     assert [row[:5] for row in rows] == [['toy', f'toy/{name}.json', '3', '0', '0'] for name in ('one', 'two')]
     files = json.loads(record.read_text())['files']

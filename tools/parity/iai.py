@@ -249,7 +249,7 @@ class Parity:
         areas = [[int(decode_rle(x.masks[t]).sum()) if t in x.masks else None for t in range(len(frames))]
                  for x in tracks]
         video = dict(scores=[x.score for x in tracks], labels=[x.label for x in tracks], areas=areas,
-                     first_segmentation=tracks[0].masks[0])
+                     first_segmentation=tracks[0].masks.get(0) if tracks else None)
         yield Stage((top, 'video'), video, **tolerance)
 
     def free_run(self) -> Iterator[Stage]:
