@@ -1,5 +1,6 @@
 """Losses of MemCNP-VIS beside those that it shares with SipMask."""
 import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,14 +44,20 @@ def contrastive_loss(current: Tensor, reference: Tensor, positive: Tensor, num_i
         current: embeddings [n, D] of the objects of all key frames; reference: [m, D] of all reference frames.
         positive: [n]: the row of ``reference`` that shows the same object, -1 if it is absent there.
         num_images: stands for the number of positives where there are none.
+
+    Returns:
+        A scalar. One object alone, and none in the reference frames, has nothing to be compared with: 0.
     """
     across = cosine_logits(current, reference)
     among = cosine_logits(current, current)
     others = ~torch.eye(len(current), dtype=torch.bool, device=current.device)
     among = among[others].view(len(current), -1)
     negatives = [x.topk(min(num_negatives, x.shape[1]), dim=1).values.flatten() for x in (among, across)]
+    negatives = torch.cat(negatives)
+    if not len(negatives):
+        return current.sum() * 0.
     rows = torch.nonzero(positive >= 0)[:, 0]
     same = across[rows, positive[rows]]
     if not len(rows):
         same = across.new_full((num_images,), 1 / TEMPERATURE)
-    return torch.cat(negatives).logsumexp(0) - same.logsumexp(0)
+    return negatives.logsumexp(0) - same.logsumexp(0)

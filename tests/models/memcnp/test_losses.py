@@ -53,6 +53,13 @@ def test_contrastive_loss_without_a_common_object():
     torch.testing.assert_close(loss, torch.tensor(2.).log() - (10 + torch.tensor(3.).log()))
 
 
+def test_contrastive_loss_of_one_object_alone_is_nothing():
+    a = torch.tensor([[1., 2.]], requires_grad=True)
+    loss = contrastive_loss(a, a.detach()[:0], torch.tensor([-1]), 1)
+    loss.backward()
+    assert loss == 0 and torch.equal(a.grad, torch.zeros(1, 2))
+
+
 def test_tracker_compares_cosines():
     a, b = torch.tensor([[3., 4.], [0., 0.]]), torch.tensor([[6., 8.], [-4., 3.]])
     similarity = CosineTracker().similarity(a, b)

@@ -65,7 +65,7 @@ def test_optimizer_of_the_recipe(name):
     assert any(key.startswith('bbox_head.scales.') for key in fixed)
 
 
-@pytest.mark.parametrize('counts', [((3, 2), (2, 3)), ((0, 2), (2, 2)), ((3, 0), (2, 0)), ((0, 0),)])
+@pytest.mark.parametrize('counts', [((3, 2), (2, 3)), ((0, 2), (2, 2)), ((3, 0), (2, 0)), ((0, 0),), ((1, 0),)])
 def test_every_parameter_gets_a_gradient_whatever_the_frames_hold(counts):
     model = tiny_model().train()
     losses = losses_of(model, tiny_batch(counts, SIZE))
