@@ -29,7 +29,8 @@ def tool():
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives ``server.content``; ``server.breaks`` lists after how many bytes its answers break off."""
+    """Gives ``server.content``; ``server.breaks`` lists after how many bytes its answers break off, ``server.lies`` turns
+    what it says of their length and place."""
 
     def log_message(self, *args):
         pass
@@ -38,13 +39,22 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         start = int(re.match(r'bytes=(\d+)-', self.headers.get('Range') or 'bytes=0-').group(1))
         server.starts.append(start)
+        if server.redirect:
+            self.send_response(302)
+            self.send_header('Location', server.redirect)
+            return self.end_headers()
         if self.path == '/gone.pth':
             return self.send_error(404)
         if start and start >= len(server.content):
             return self.send_error(416)
         start = start if server.ranges else 0
         self.send_response(206 if start else 200)
-        self.send_header('Content-Length', str(len(server.content) - start))
+        if start:
+            place = server.lies.get('place', start)
+            self.send_header('Content-Range', f'bytes {place}-{len(server.content) - 1}/{len(server.content)}')
+        length = server.lies.get('length', len(server.content) - start)
+        if length is not None:
+            self.send_header('Content-Length', str(length))
         self.end_headers()
         end = server.breaks.pop(0) if server.breaks else len(server.content)
         with contextlib.suppress(OSError):
@@ -55,6 +65,7 @@ class Handler(BaseHTTPRequestHandler):
 def server():
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.content, server.breaks, server.starts, server.ranges = CONTENT, [], [], True
+    server.redirect, server.lies = None, {}
     server.url = f'http://127.0.0.1:{server.server_port}/x.pth'
     threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=0.02), daemon=True).start()
     yield server
@@ -103,7 +114,7 @@ def test_a_server_that_gives_nothing_more_ends_it(tool, server, tmp_path):
 @pytest.mark.parametrize('content, known, sentence', [
     (PAGE, {}, 'A web page came instead of x.pth'),
     (b'{"error": 1}', {}, 'is no checkpoint of PyTorch'),
-    (CONTENT, dict(size=7), 'has 5120004 bytes instead of 7'),
+    (CONTENT, dict(size=5120005), 'has 5120004 bytes instead of 5120005'),
     (CONTENT, dict(sha256='00000000'), 'has the sha256 .* instead of 00000000'),
     (CONTENT, dict(md5='000000'), 'has the md5 .* instead of 000000')])
 def test_what_is_not_the_file_is_thrown_away(tool, server, tmp_path, content, known, sentence):
@@ -111,6 +122,55 @@ def test_what_is_not_the_file_is_thrown_away(tool, server, tmp_path, content, kn
     with pytest.raises(ValueError, match=f'{sentence}.* By hand: {server.url}, to be put at .*x.pth'):
         tool.download(entry(server.url, **known), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('length', [len(CONTENT), None, 7 << 40])
+def test_more_than_the_file_is_not_taken(tool, server, tmp_path, length):
+    """The table knows 1 MB: nothing beyond it comes to the disk, whatever the server says of the length."""
+    server.lies['length'] = length
+    with pytest.raises(OSError, match=r'(has \d+ bytes for it instead of|more than) 1048580.*By hand'):
+        tool.download(entry(server.url, size=(1 << 20) + 4), tmp_path)
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= (1 << 20) + 4
+
+
+def test_a_length_that_is_too_short_gives_another_file(tool, server, tmp_path):
+    server.lies['length'] = 1000
+    with pytest.raises(ValueError, match='has 1000 bytes instead of 5120004'):
+        tool.download(entry(server.url, size=len(CONTENT)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rest_of_another_place_is_not_joined(tool, server, tmp_path):
+    (tmp_path / 'x.pth.part').write_bytes(CONTENT[:2_000_000])
+    server.lies['place'] = 7
+    assert tool.download(entry(server.url), tmp_path).read_bytes() == CONTENT
+    assert server.starts == [2_000_000, 0]
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_again(tool, server, tmp_path):
+    (tmp_path / 'x.pth.part').write_bytes(bytes(len(CONTENT) + 1))
+    assert tool.download(entry(server.url, size=len(CONTENT)), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize('target', ['ftp://127.0.0.1/x.pth', 'http://127.0.0.1:1/x.pth'])
+def test_a_redirect_leaves_https_for_nothing_else(tool, server, tmp_path, monkeypatch, target):
+    server.redirect = target
+    monkeypatch.setattr(tool.urllib.parse, 'urlsplit', functools.partial(as_https, server.url, tool.urllib.parse.urlsplit))
+    with pytest.raises(OSError, match=f'points to an address that is not https .{target}.. By hand'):
+        tool.download(entry(server.url), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def as_https(address, split, url, *args):
+    """urlsplit to which one address is an https one: the server has no certificate."""
+    parts = split(url, *args)
+    return parts._replace(scheme='https') if url == address else parts
+
+
+def test_two_downloads_of_one_file(tool, server, tmp_path):
+    with tool._alone(tmp_path / 'x.pth.part'), pytest.raises(OSError, match='another process is fetching it'):
+        tool.download(entry(server.url), tmp_path)
+    assert tool.download(entry(server.url), tmp_path).read_bytes() == CONTENT
 
 
 def test_refusals_are_told(tool, server, tmp_path, monkeypatch):

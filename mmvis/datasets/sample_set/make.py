@@ -3,14 +3,20 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes that draw one set are not noticed there
+    fcntl = None
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmvis.errors import InputError, InputFileError
+from mmvis.errors import InputError, InputFileError, of_user_path
 
 from .draws import Draws
 from .motion import HEIGHT, WIDTH, write_script
@@ -120,7 +126,8 @@ def make_sample(root: Union[str, os.PathLike], seed: int = 0, splits: Sequence[s
 
     ``root`` then holds ``<split>.json`` and ``<split>/JPEGImages/<video>/00000.jpg ...``; frames are 160 x 288. Video
     number i of a split depends on the seed, the split and i alone, so a smaller set is the beginning of a larger one.
-    The set is drawn into a temporary folder beside ``root`` and renamed at the end.
+    The set is drawn into a temporary folder beside ``root`` and renamed at the end; what a killed run has left of that
+    folder is removed. A second process waits for the first and takes its set.
 
     Args:
         seed: 0 is the set that all published numbers refer to.
@@ -131,9 +138,10 @@ def make_sample(root: Union[str, os.PathLike], seed: int = 0, splits: Sequence[s
         The manifest: version, seed, number of videos, and the sha256 of annotations and pixels of each split.
 
     Raises:
-        ValueError: an unknown split, a count or seed out of range, or ``root`` holds something that is no sample set.
+        InputError: an unknown split, a count or seed out of range, ``root`` holds something that is no sample set or
+            cannot be written.
     """
-    root = Path(root)
+    root = Path(os.path.realpath(root))  # a link stays a link
     if seed < 0:
         raise InputError(f'seed is {seed}; it must be 0 or more.')
     for split in [*splits, *(num_videos or {})]:
@@ -144,31 +152,56 @@ def make_sample(root: Union[str, os.PathLike], seed: int = 0, splits: Sequence[s
         if not 1 <= count <= _MOST_VIDEOS:
             raise InputError(f'num_videos of split {split!r} is {count}; it must lie between 1 and {_MOST_VIDEOS}.')
     wanted = dict(version=VERSION, seed=seed, num_videos=counts)
-    manifest = _read_manifest(root)
-    if manifest is not None and all(manifest.get(key) == value for key, value in wanted.items()):
-        return manifest
-    if manifest is None and root.exists() and any(root.iterdir()):
-        raise InputError(f'{root} exists and is not a sample set: name another folder, or remove it.')
-    root.parent.mkdir(parents=True, exist_ok=True)
-    fresh = root.with_name(f'{root.name}.{os.getpid()}.tmp')
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        fresh.mkdir()
-        _write(fresh, wanted)
-        _put_in_place(fresh, root, wanted)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with of_user_path(root, 'cannot be written'):
+        while not _is_there(root, wanted):
+            _refuse_others_work(root)
+            root.parent.mkdir(parents=True, exist_ok=True)
+            fresh = root.with_name(f'{root.name}.tmp')
+            with _alone(fresh) as is_ours:  # not ours: another process has drawn a set while we waited
+                if is_ours:
+                    _draw(fresh, root, wanted)
     return _read_manifest(root)
 
 
-def _put_in_place(fresh: Path, root: Path, wanted: Dict[str, Any]) -> None:
-    """Rename ``fresh`` to ``root``. Another process may have been quicker with the same set: then its work stays."""
+def _is_there(root: Path, wanted: Dict[str, Any]) -> bool:
     manifest = _read_manifest(root)
-    if manifest is not None and any(manifest.get(key) != value for key, value in wanted.items()):
-        shutil.rmtree(root)
+    return manifest is not None and all(manifest.get(key) == value for key, value in wanted.items())
+
+
+def _refuse_others_work(root: Path) -> None:
+    if root.exists() and _read_manifest(root) is None and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f'{root} exists and is not a sample set: name another folder, or remove it.')
+
+
+@contextmanager
+def _alone(fresh: Path) -> Iterator[bool]:
+    """Make the temporary folder and wait until no other process draws into it; a killed one leaves no lock.
+
+    What a killed run has left in it is removed. Yields whether the folder is ours: another process may have renamed it.
+    """
+    own = {_MANIFEST, *SPLITS, *(f'{split}.json' for split in SPLITS)}
+    if fresh.is_symlink() or (fresh.is_dir() and {path.name for path in fresh.iterdir()} - own):
+        raise InputError(f'{fresh} is in the way and was not left by make_sample: move it.')
+    fresh.mkdir(exist_ok=True)
+    descriptor = os.open(fresh, os.O_RDONLY)
     try:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield fresh.exists() and os.path.samestat(os.fstat(descriptor), os.stat(fresh))
+    finally:
+        os.close(descriptor)
+
+
+def _draw(fresh: Path, root: Path, wanted: Dict[str, Any]) -> None:
+    """Draw into ``fresh`` and rename it to ``root``, in the place of another sample set."""
+    try:
+        for left in fresh.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        _write(fresh, wanted)
+        if _read_manifest(root) is not None:
+            shutil.rmtree(root)
         fresh.rename(root)
-    except OSError:
-        manifest = _read_manifest(root)
-        if manifest is None or any(manifest.get(key) != value for key, value in wanted.items()):
-            raise
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise

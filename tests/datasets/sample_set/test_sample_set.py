@@ -1,7 +1,9 @@
 """The sample set is what it says, the same for ever, and too hard for a tracker that looks at overlap alone."""
 import json
+import multiprocessing
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ from helpers.iou_linker import linked_results, perfect_results
 
 from mmvis.datasets.sample_set import CATEGORIES, make, make_sample
 from mmvis.evaluation import evaluate_results
+from mmvis.errors import InputError
 from mmvis.structures import decode_rle
 
 MAKE_SAMPLE = Path(__file__).parents[3] / 'tools' / 'make_sample.py'
@@ -154,6 +157,55 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         make_sample(tmp_path / 'sample', splits=['train'], num_videos=dict(train=2))
     assert list(tmp_path.iterdir()) == []
+
+
+def draw_one(root, pause=0.):
+    """In a process of its own: a set of one video."""
+    make_video = make._make_video
+    make._make_video = lambda *args: (make_video(*args), time.sleep(pause))[0]
+    make_sample(root, splits=['train'], num_videos=dict(train=1))
+
+
+def test_what_a_killed_run_has_left_is_taken_over(tmp_path):
+    process = multiprocessing.get_context('fork').Process(target=draw_one, args=(tmp_path / 'sample', 60))
+    process.start()
+    while not list(tmp_path.glob('sample.tmp/train/JPEGImages/*/00019.jpg')):
+        assert process.is_alive()
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    (tmp_path / 'sample.tmp' / 'valid').mkdir()
+    made = make_sample(tmp_path / 'sample', splits=['train'], num_videos=dict(train=1))
+    assert made['checksums'].keys() == {'train'} and not (tmp_path / 'sample' / 'valid').exists()
+    assert [path.name for path in tmp_path.iterdir()] == ['sample']
+
+
+def test_two_at_once_draw_one_set(tmp_path):
+    root = tmp_path / 'sample'
+    process = multiprocessing.get_context('fork').Process(target=draw_one, args=(root, 0.5))
+    process.start()
+    while not (tmp_path / 'sample.tmp' / 'train').exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    make_sample(root, splits=['train'], num_videos=dict(train=1))
+    process.join()
+    assert process.exitcode == 0 and [path.name for path in tmp_path.iterdir()] == ['sample']
+    assert len(list((root / 'train' / 'JPEGImages').iterdir())) == 1
+
+
+def test_links_and_the_work_of_others_stay(tmp_path):
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'disk')
+    make_sample(tmp_path / 'link', splits=['train'], num_videos=dict(train=1))
+    assert (tmp_path / 'link').is_symlink() and (tmp_path / 'disk' / 'train.json').is_file()
+    (tmp_path / 'other.tmp').mkdir()
+    (tmp_path / 'other.tmp' / 'thesis.txt').write_text('mine')
+    with pytest.raises(InputError, match='other.tmp is in the way and was not left by make_sample'):
+        make_sample(tmp_path / 'other')
+    assert (tmp_path / 'other.tmp' / 'thesis.txt').read_text() == 'mine'
+    for path in (tmp_path / 'other.tmp' / 'thesis.txt', tmp_path / 'other.tmp' / 'thesis.txt' / 'sample'):
+        with pytest.raises(InputError, match='thesis.txt.* (is not a sample set|cannot be written)'):
+            make_sample(path)
 
 
 def test_bad_arguments_are_named(tmp_path):
