@@ -110,7 +110,7 @@ def main() -> None:
     cfg = read_config(args)
     if args.load_result:
         return evaluate_existing(cfg, args)
-    if not os.path.isfile(args.checkpoint):
+    if not os.path.exists(args.checkpoint):
         raise InputMissingError(f'Checkpoint {args.checkpoint} does not exist.')
     if args.launcher == 'none' and (args.gpus != 1 or environment_number('NNODES', 1, minimum=1) > 1):
         args.launcher = 'pytorch'

@@ -22,7 +22,7 @@ from .decoding import decode
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND'
 # A marker; stuffed bytes and restarts, which occur inside a scan, are none.
-_JPEG_MARKER = re.compile(rb'\xff+[^\x00\xd0-\xd7\xff]')
+_JPEG_MARKER = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
 # Pillow only reads headers here; what it warns of is told by OpenCV, which decodes, or is harmless.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 #: Files beyond are no picture (one of 16K with 16 bits, not compressed, has 800 MB).

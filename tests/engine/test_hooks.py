@@ -1,0 +1,26 @@
+"""Hooks that the runner always has."""
+import uuid
+
+import pytest
+from helpers.tiny_vis import make_tiny_dataset
+from helpers.toy_training import toy_config
+
+from mmvis.engine import build_runner
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_damaged_frames_that_a_training_used_are_counted_at_its_end(tmp_path, capfd, workers):
+    make_tiny_dataset(tmp_path, num_videos=2, num_frames=4)
+    for name in ('video_0/00001.jpg', 'video_1/00002.jpg'):
+        frame = tmp_path / 'train' / 'JPEGImages' / name
+        frame.write_bytes(frame.read_bytes()[:-20] + b'\xff\xd9')
+    (tmp_path / 'work').mkdir()
+    cfg = toy_config(tmp_path, tmp_path / 'work', by_iterations=False)
+    cfg.experiment_name = uuid.uuid4().hex  # two runs in one second would share a logger
+    cfg.merge_from_dict({'train_cfg.max_epochs': 2, 'train_dataloader.num_workers': workers,
+                         'train_dataloader.dataset.damaged_frames': 'use', 'val_dataloader': None,
+                         'val_evaluator': None, 'val_cfg': None})
+    build_runner(cfg).train()
+    said = ''.join(capfd.readouterr())
+    assert said.count('damaged frames that were used: 2 (') == 1
+    assert 'video_0/00001.jpg, ' in said and 'video_1/00002.jpg).' in said
