@@ -181,7 +181,10 @@ def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, v
             writer.start(predictor.video)
         if result is not None:
             put(result)
-    rest, tracks = predictor.finish()
+    try:
+        rest, tracks = predictor.finish()
+    except Exception as error:
+        raise fault or error
     for result in rest:
         put(result)
     writer.end(tracks)

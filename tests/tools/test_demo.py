@@ -268,3 +268,7 @@ def test_a_bug_in_the_middle_keeps_what_was_done_and_its_traceback(tool, folder,
     with pytest.raises(ZeroDivisionError):
         tool(folder)
     check_files(num_frames=4)
+    monkeypatch.setattr(tool.module.VISPredictor, 'finish', lambda self: [][0])
+    with pytest.raises(ZeroDivisionError):  # the first error is told
+        tool(folder, '--out', 'r.json', '--save_vis', 'o.mp4')
+    assert cv2.VideoCapture('o.mp4').get(cv2.CAP_PROP_FRAME_COUNT) == 4
