@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from helpers.tiny_vis import make_tiny_dataset
+from helpers.warm_python import warm_python
 from mmvis.datasets.categories import YTVIS_2019, YTVIS_2021
 from mmvis.engine import load_config
 from mmvis.registry import MODELS
@@ -34,6 +35,11 @@ READY = [(system.strip('| '), re.findall(r'`([^`]+)`', here)[0]) for system, _, 
 WEIGHTS = {'MaskTrackRCNN': 'masktrack_rcnn_r50_fpn_1x_youtubevos.py', 'IAI + CondInst': 'ytvis2019_iai_condinst_r50.py',
            'IFC': 'ifc_r50_ytvis2019.py', 'SipMask-VIS': 'sipmask_r50_caffe_fpn_gn_1x_4gpu.py',
            'MemCNP': 'vitmae_cnp_contrast_ms_1x.py'}
+#: Images of a training step, in the form of the config's pipeline.
+SIZES = {**dict.fromkeys(WEIGHTS, '(320,180)'), 'IFC': '[(320,180)]', 'MemCNP': '[(320,180),(320,180)]'}
+#: Blocks of MemCNP's transformer here, instead of 12, and the option that says so.
+SMALLER_DEPTH = 4
+SMALLER = {'MemCNP': [f'model.backbone.depth={SMALLER_DEPTH}']}
 
 
 @pytest.fixture(scope='module')
@@ -52,9 +58,18 @@ def project(tmp_path_factory):
         (folder / 'data' / split / 'JPEGImages').rmdir()
     torch.manual_seed(0)
     for system, config in WEIGHTS.items():
-        torch.save({'state_dict': MODELS.build(load_config(config).model).state_dict()}, folder / f'{system}.pth')
+        model = load_config(config).model
+        if system in SMALLER:
+            model.backbone.depth = SMALLER_DEPTH
+        torch.save({'state_dict': MODELS.build(model).state_dict()}, folder / f'{system}.pth')
     (folder / 'MemCNP' / 'MemCNP.pth').symlink_to(folder / 'MemCNP.pth')
     return folder
+
+
+@pytest.fixture(scope='module')
+def python():
+    with warm_python() as process:
+        yield process
 
 
 def add_yvis(folder):
@@ -83,7 +98,7 @@ def test_the_page_names_every_published_command():
 
 
 @pytest.mark.parametrize('system, command', READY, ids=lambda text: text[:70])
-def test_command_starts(system, command, project):
+def test_command_starts(system, command, project, python):
     for place, value in (('[MODEL_PATH]', f'"{system}.pth"'), ('[OUTPUT_PATH]', 'output/results'),
                          ('[OUTPUT_PATH.pkl]', 'output/results.pkl'), ('[VISUALISATION_PATH]', 'output/pictures'),
                          ('$F_NUM', '36')):
@@ -107,16 +122,20 @@ def test_command_starts(system, command, project):
                 words += ['train_dataloader.dataset.clip.num_frames=2', 'train_dataloader.dataset.clip.repeats=1']
             if system == 'IFC':
                 words += ['train_dataloader.dataset.clip.num_frames=2']
-            if system == 'MemCNP':           # and of a transformer of 4 blocks on small images
-                words += ['model.backbone.depth=4', 'train_dataloader.dataset.pipeline.0.scale=[(320,180),(320,180)]']
+            words += [*SMALLER.get(system, ()), f'train_dataloader.dataset.pipeline.0.scale={SIZES[system]}']
             work_dir = words[words.index('--work_dir') + 1] if '--work_dir' in words else f'work_dirs/{Path(config).stem}'
             expected = cwd / work_dir / f'{counts}_1.pth'
         else:
             out = words[words.index('--out') + 1] if '--out' in words else f'work_dirs/{Path(words[2]).stem}/results.json'
             expected = cwd / (out if out.endswith('.json') else out + '.json')
             expected.unlink(missing_ok=True)
-    environ = dict(os.environ, OMP_NUM_THREADS='2', PYTHON=sys.executable)
-    done = subprocess.run(words, cwd=cwd, env=environ, capture_output=True, text=True, timeout=300)
+            words += ['--cfg-options'] * ('--cfg-options' not in words)
+            words += [*SMALLER.get(system, ()), 'test_dataloader.dataset.pipeline.0.scale=(320,180)']
+    environ = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable)
+    if words[0] == sys.executable and words[1] != '-m':
+        done = python.run(words[2:] if words[1] == '-u' else words[1:], cwd, environ)
+    else:
+        done = subprocess.run(words, cwd=cwd, env=environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     if expected is not None:
         assert expected.is_file(), done.stdout[-2000:]
