@@ -237,7 +237,7 @@ def main() -> None:
     with Stop() as stop, closing(writer), \
             closing(View(overlay, args.fps or source.fps or 10., window, predictor.classes, args.thresh, stop)) as view:
         fault = track(source, predictor, writer, view, stop, args.max_frames)
-    writer.join()
+        writer.join()
     print(', '.join(filter(None, [args.out, None if view.fault else view.path])), flush=True)
     if damaged:
         print(damaged, flush=True)

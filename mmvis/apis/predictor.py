@@ -33,8 +33,8 @@ class VISPredictor:
     """Detects, segments and tracks the objects of a video, frame after frame.
 
     One predictor holds one video at a time, and nothing of a frame once its result is out: with ``endless``, input
-    without end runs in constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the config, the data
-    preprocessor, ``start``, ``step`` and ``finish`` of the model.
+    without end runs in constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the
+    config, the data preprocessor, ``start``, ``step`` and ``finish`` of the model.
 
     A predictor may be used from any thread, but from one at a time and for one video at a time: a call while another is
     at work, or one that gets between the frames of ``run``, raises a RuntimeError and changes nothing.

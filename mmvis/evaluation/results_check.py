@@ -205,7 +205,8 @@ class _Checker:
         if not isinstance(entry, dict):
             return self.fault(position, 'no object', f'it is {_show(entry)}, not an object with {", ".join(_KEYS)}.')
         for key in getattr(entry, 'twice', ()):
-            self.fault(position, 'key given twice', f'{_show(key)[1:-1]} is given twice; the server takes the last one.')
+            self.fault(position, 'key given twice',
+                       f'{_show(key)[1:-1]} is given twice; the server takes the last one.')
         for key in _KEYS:
             if key not in entry:
                 self.fault(position, f'{key} missing', f'{key} is missing, so the server rejects the file.')
@@ -362,7 +363,8 @@ class _Checker:
                 self.report.num_emptied += 1
         for position, frames in by_entry.items():
             self.mendable(position, 'empty masks', f'segmentations has {len(frames)} masks without a pixel '
-                          f'(segmentations[{frames[0]}] first); null says the same to the server in less space.', False)
+                          f'(segmentations[{frames[0]}] first); null says the same to the server in less '
+                          'space.', False)
 
     def remember(self, position: int, entry: dict) -> None:
         """Count what can be seen only across entries."""

@@ -11,12 +11,13 @@ from mmvis.evaluation import Evaluator
 from mmvis.evaluation.results_check import check_results, load_target
 from mmvis.structures import encode_mask
 
-NUM_FILES = 400
-WEIRD = [None, True, False, 0, -1, 1, 2 ** 31, 2 ** 32, 2 ** 64, 10 ** 30, 10 ** 400, -2 ** 63, 1e308, -1e308, 1e-320, 7.0,
-         0.5, float('nan'), float('inf'), -float('inf'), '', '0', '3', '0.9', 'abc', '\ud800', '\x00', '\x1b[2J', 'a' * 5000,
-         [], {}, [[]], [None], [[[]]], {'a': 1}, [[1e9] * 8], [[float('nan')] * 8], [[10 ** 400] * 6],
-         {'size': [1, 1], 'counts': '0'}, {'size': None, 'counts': None}, {'size': [65536, 65536], 'counts': [0, 2 ** 32]},
-         {'size': [65535, 65535], 'counts': [0, 65535 ** 2]}, {'size': [6, 9], 'counts': [54]}, "b'abc'", 'PPPPPP', 'oooooo',
+NUM_FILES = 250
+WEIRD = [None, True, False, 0, -1, 1, 2 ** 31, 2 ** 32, 2 ** 64, 10 ** 30, 10 ** 400, -2 ** 63, 1e308, -1e308, 1e-320,
+         7.0, 0.5, float('nan'), float('inf'), -float('inf'), '', '0', '3', '0.9', 'abc', '\ud800', '\x00', '\x1b[2J',
+         'a' * 5000, [], {}, [[]], [None], [[[]]], {'a': 1}, [[1e9] * 8], [[float('nan')] * 8], [[10 ** 400] * 6],
+         {'size': [1, 1], 'counts': '0'}, {'size': None, 'counts': None},
+         {'size': [65536, 65536], 'counts': [0, 2 ** 32]}, {'size': [65535, 65535], 'counts': [0, 65535 ** 2]},
+         {'size': [6, 9], 'counts': [54]}, "b'abc'", 'PPPPPP', 'oooooo',
          {'size': [6, 9], 'counts': '\u20ac'}, [0], [-1, 5]]
 SIZE = (6, 9)
 
@@ -57,8 +58,8 @@ def spoil(data, rng):
         parent[key] = rng.choice([value + 1, -value, value * 10 ** 6, float(value), str(value), value + 0.5])
     elif kind == 'text' and isinstance(value, str) and value:
         at = rng.randrange(len(value))
-        parent[key] = rng.choice([value[:at], value[at:], value * 2,
-                                  value[:at] + chr(rng.choice([0, 10, 48, 79, 95, 111, 127, 200, 0x20ac])) + value[at + 1:]])
+        odd = chr(rng.choice([0, 10, 48, 79, 95, 111, 127, 200, 0x20ac]))
+        parent[key] = rng.choice([value[:at], value[at:], value * 2, value[:at] + odd + value[at + 1:]])
     elif kind == 'wrap':
         parent[key] = rng.choice([[value], {'x': value}, str(value), bool(value)])
     elif kind == 'nest':
@@ -94,7 +95,8 @@ def quick_writing(monkeypatch):
 def test_no_spoilt_results_file_ends_in_a_traceback(tmp_path, quick_writing):
     """A sentence names the file; what is mended is not found again; what has no fault is evaluated."""
     results, path, fixed = make_files(tmp_path), tmp_path / 'results.json', tmp_path / 'fixed.json'
-    target, seen = load_target(tmp_path / 'gt.json'), dict.fromkeys(['good', 'fault', 'mended', 'refused', 'evaluated'], 0)
+    target = load_target(tmp_path / 'gt.json')
+    seen = dict.fromkeys(['good', 'fault', 'mended', 'refused', 'evaluated'], 0)
     for seed in range(NUM_FILES):
         rng = random.Random(seed)
         data = copy.deepcopy(results)
@@ -119,8 +121,8 @@ def test_no_spoilt_results_file_ends_in_a_traceback(tmp_path, quick_writing):
             raise AssertionError(f'seed {seed}: {path.read_bytes()[:300]}') from error
         try:
             evaluator = Evaluator(path, tmp_path / 'gt.json')
-            tables = evaluator.evaluate(per_video=True).table(), evaluator.tracking().table(), evaluator.errors().table()
-            assert all(tables)
+            for scores in evaluator.evaluate(per_video=True), evaluator.tracking(), evaluator.errors():
+                assert scores.table()
             seen['evaluated'] += 1
         except InputError as error:
             assert report.num_faults or report.num_mendable, (seed, error)
@@ -128,4 +130,4 @@ def test_no_spoilt_results_file_ends_in_a_traceback(tmp_path, quick_writing):
             seen['refused'] += 1
         except Exception as error:
             raise AssertionError(f'seed {seed}: {path.read_bytes()[:300]}') from error
-    assert min(seen.values()) > 40, seen
+    assert min(seen.values()) > 25, seen

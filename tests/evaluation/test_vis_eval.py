@@ -179,8 +179,8 @@ BAD = {
 
 @pytest.mark.parametrize('change, note', [
     (lambda ids, i: ids[i], None),
-    (lambda ids, i: ids[i] if i else 77, r'1 of \d+ entries count as nothing: category_id 77 is not in .*gt.json \(.*\); '
-                                         'are these the results of another data set'),
+    (lambda ids, i: ids[i] if i else 77, r'1 of \d+ entries count as nothing: category_id 77 is not in .*gt.json '
+                                         r'\(.*\); are these the results of another data set'),
     (lambda ids, i: min(ids) - 1 if ids[i] == min(ids) else ids[i] - 1, 'category_id 0 .*are the ids zero-based'),
     (lambda ids, i: 1000 + ids[i], r'all \d+ entries count as nothing: .*of another data set'),
     (lambda ids, i: str(ids[i]), 'all .* they are texts, the ids of the file are numbers'),
@@ -200,8 +200,8 @@ def test_entries_that_cannot_count_are_told(change, note, tmp_path):
 def test_entries_beyond_the_cap_are_told(tmp_path):
     evaluation = evaluate_results(*write(EDGES['rank101'], tmp_path))
     assert len(evaluation.notes) == 1
-    assert re.fullmatch(r'\d+ of \d+ entries are beyond the best 100 of their video and category and do not count for AP.',
-                        evaluation.notes[0])
+    assert re.fullmatch(r'\d+ of \d+ entries are beyond the best 100 of their video and category and do not count for '
+                        'AP.', evaluation.notes[0])
 
 
 def test_videos_of_another_set_are_told(tmp_path):
@@ -211,7 +211,8 @@ def test_videos_of_another_set_are_told(tmp_path):
     with pytest.raises(InputError, match='entry 0: video_id 10.* so it is with all .* of another set or split'):
         evaluate_results(*write(case, tmp_path))
     case['results'][0]['video_id'] -= 1000
-    with pytest.raises(InputError, match=rf'entry 1: .*with {len(case["results"]) - 1} of {len(case["results"])} entries'):
+    num = len(case['results'])
+    with pytest.raises(InputError, match=rf'entry 1: .*with {num - 1} of {num} entries'):
         evaluate_results(*write(case, tmp_path))
 
 
