@@ -52,7 +52,7 @@ def decode_counts(counts: Sequence[Counts], pixels: np.ndarray, areas_only: bool
     """
     parts: List[Spans] = []
     for first, last in _batches(counts):
-        found = _decode_batch(counts[first:last], pixels[first:last])
+        found = _decode_batch(counts[first:last], pixels[first:last], areas_only)
         if isinstance(found, int):
             return first + found
         parts.append(found if not areas_only else
@@ -94,12 +94,12 @@ def _batches(counts: Sequence[Counts]) -> List[Tuple[int, int]]:
     return list(zip(edges[:-1], edges[1:]))
 
 
-def _decode_batch(counts: Sequence[Counts], pixels: np.ndarray) -> Union[Spans, int]:
+def _decode_batch(counts: Sequence[Counts], pixels: np.ndarray, areas_only: bool) -> Union[Spans, int]:
     lists = np.fromiter((type(one) is list for one in counts), bool, len(counts))
     if not lists.any():
         return _decode_strings(counts, pixels)
     if lists.all():
-        return _decode_runs(counts, pixels)
+        return _decode_runs(counts, pixels, areas_only)
     which = [np.flatnonzero(~lists), np.flatnonzero(lists)]
     parts = [decode([counts[i] for i in own], pixels[own])
              for decode, own in zip((_decode_strings, _decode_runs), which)]
@@ -126,24 +126,55 @@ def _as_bytes(counts: Union[str, bytes]) -> bytes:
     return counts.encode('ascii') if counts.isascii() else b' ' * len(counts)
 
 
-def _decode_runs(counts: Sequence[List[int]], pixels: np.ndarray) -> Union[Spans, int]:
+def _decode_runs(counts: Sequence[List[int]], pixels: np.ndarray, areas_only: bool = False) -> Union[Spans, int]:
     flat = array('q')
     for number, runs in enumerate(counts):
         try:
             flat.fromlist(runs)
-        except (TypeError, OverflowError):
+        except (TypeError, OverflowError):  # no whole number, or one of more than 64 bits
             before = _decode_runs(counts[:number], pixels[:number])
             return before if isinstance(before, int) else number
+        if len(runs) & 1:  # so that every mask starts with the background at an even place
+            flat.append(0)
     runs = np.frombuffer(flat, np.int64) if len(flat) else np.zeros(0, np.int64)
-    first_run = np.concatenate([[0], np.cumsum(np.fromiter(map(len, counts), np.int64, len(counts)))])
-    # An array takes true and false for 1 and 0.
-    suspects = np.unique(np.searchsorted(first_run, np.flatnonzero(runs.view(np.uint64) <= 1), side='right') - 1)
-    untrue = next((int(m) for m in suspects if bool in set(map(type, counts[m]))), len(counts))
-    found = _empty(len(counts), len(runs) // 2 + len(counts))
-    bad = rle_kernels_numpy.runs_to_spans(runs, first_run, pixels, found.spans, found.starts, found.areas)
-    if bad >= 0 or untrue < len(counts):
-        return min(untrue, bad) if bad >= 0 else untrue
-    return found._replace(spans=found.spans[:found.starts[-1]])
+    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+    pairs = (lengths + 1) // 2
+    first = np.cumsum(pairs) - pairs
+    areas = _sums(runs[1::2], first, pairs)
+    filled = areas + _sums(runs[::2], first, pairs)
+    # Negative, or so long that the sum may have wrapped around.
+    unfit = np.flatnonzero(runs.view(np.uint64) > np.uint64(pixels.max(initial=0)))
+    bad = np.concatenate([np.searchsorted(first, unfit // 2, side='right') - 1, np.flatnonzero(filled != pixels),
+                          _find_truth_values(counts, runs, first, lengths)])
+    if len(bad):
+        return int(bad.min())
+    if areas_only:
+        return _empty(len(counts), 0)._replace(areas=areas)
+    end = np.cumsum(runs)[1::2] - np.repeat(np.cumsum(filled) - filled, pairs)
+    is_foreground = runs[1::2] > 0
+    end, length = end[is_foreground], runs[1::2][is_foreground]
+    spans = np.empty((len(end), 2), np.uint32)
+    spans[:, 0], spans[:, 1] = end - length, end
+    before = np.concatenate([[0], np.cumsum(is_foreground)])
+    return Spans(areas, before[np.concatenate([first, [len(is_foreground)]])], spans)
+
+
+def _sums(values: np.ndarray, first: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sums of pieces, int64 [N]; some may be empty."""
+    out = np.zeros(len(first), np.int64)
+    if lengths.any():
+        out[lengths > 0] = np.add.reduceat(values, first[lengths > 0])
+    return out
+
+
+def _find_truth_values(counts: Sequence[List[int]], runs: np.ndarray, first: np.ndarray,
+                       lengths: np.ndarray) -> List[int]:
+    """The masks with true or false among their runs, which an array takes for 1 and 0."""
+    places = np.flatnonzero(runs.view(np.uint64) <= 1)
+    owners = np.searchsorted(first, places // 2, side='right') - 1
+    places -= 2 * first[owners]
+    inside = places < lengths[owners]
+    return [m for m, place in zip(owners[inside].tolist(), places[inside].tolist()) if type(counts[m][place]) is bool]
 
 
 def _empty(num_masks: int, num_spans: int) -> Spans:
