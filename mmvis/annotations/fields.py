@@ -8,7 +8,7 @@ from typing import Any, Callable, List, NoReturn, Optional, Sequence, Union
 import numpy as np
 
 from mmvis.errors import InputError, shown
-from mmvis.structures.rle_decode import LONGEST_SIDE, Counts
+from mmvis.structures.rle_decode import LONGEST_SIDE, Counts, pack_runs
 
 from .polygons import rasterize
 
@@ -88,7 +88,7 @@ def read_masks(items: Sequence[Any], heights: np.ndarray, widths: np.ndarray, fi
         if type(item) is dict:
             counts = item.get('counts')
             if item.get('size') == [height, width] and type(counts) in (str, list):
-                masks[i] = counts
+                masks[i] = pack_runs(counts) if type(counts) is list else counts
             else:
                 _refuse_rle(item, height, width, field, where(i))
         else:

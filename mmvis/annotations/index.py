@@ -191,7 +191,7 @@ def _clip_boxes(content: Content, owners: np.ndarray) -> Tuple[np.ndarray, np.nd
 
 
 def _as_string(counts: Any, video: Video) -> bytes:
-    if isinstance(counts, list):
+    if isinstance(counts, np.ndarray):
         return compress_runs(counts, video.height, video.width)
     return counts if isinstance(counts, bytes) else counts.encode('ascii')
 

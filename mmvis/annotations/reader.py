@@ -57,7 +57,8 @@ class Content:
         object_crowd: int8 [A], 0 or 1; -1 where the file does not say.
         object_occlusion: A values of the file, unchecked.
         first: int64 [A + 1], the items of object a are first[a] : first[a + 1], one a frame of its video.
-        masks: N counts, as the file has them or as drawn from polygons; None where there is no pixel.
+        masks: N counts, as the file has them (lists of runs packed) or as drawn from polygons; None where there is no
+            pixel.
         boxes: float64 [N, 4], x y w h; NaN where there is none.
         areas: float64 [N], of the file, or of the masks where the object has no areas; NaN where the file has null.
         has_boxes: bool [A], whether the file has boxes of the object.

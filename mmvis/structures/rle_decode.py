@@ -13,8 +13,8 @@ from mmvis.errors import shown
 from . import rle_kernels_numpy
 from .compiled import choose_kernels
 
-#: A compressed string, or run lengths, background first.
-Counts = Union[str, bytes, List[int]]
+#: A compressed string, or run lengths, background first (a list, or what ``pack_runs`` makes of it).
+Counts = Union[str, bytes, List[int], np.ndarray]
 #: Pixel numbers of a frame must fit into 32 bits.
 LONGEST_SIDE = 65535
 #: Characters or runs that are decoded at once; the temporary arrays take some thirty times as much memory.
@@ -65,13 +65,27 @@ def decode_counts(counts: Sequence[Counts], pixels: np.ndarray, areas_only: bool
                  np.concatenate([np.zeros((0, 2), np.uint32)] + [part.spans for part in parts]))
 
 
-def compress_runs(runs: List[int], height: int, width: int) -> bytes:
+def pack_runs(runs: List[int]) -> Union[np.ndarray, List[int]]:
+    """Run lengths as uint32 [R]; the list itself where something in it can be none."""
+    packed = array('I')
+    try:
+        packed.fromlist(runs)
+    except (TypeError, OverflowError):
+        return runs
+    found = np.frombuffer(packed, np.uint32) if runs else np.zeros(0, np.uint32)
+    # An array takes true and false for 1 and 0.
+    return runs if found.min(initial=2) <= 1 and bool in set(map(type, runs)) else found
+
+
+def compress_runs(runs: Union[np.ndarray, List[int]], height: int, width: int) -> bytes:
     """The compressed string of run lengths that ``decode_counts`` has taken."""
     return coco_mask.frPyObjects({'size': [height, width], 'counts': runs}, height, width)['counts']
 
 
 def describe_damage(counts: Counts, height: int, width: int) -> str:
     """What is wrong with counts that ``decode_counts`` has refused: the end of a sentence whose subject they are."""
+    if isinstance(counts, np.ndarray):
+        counts = counts.tolist()
     if isinstance(counts, list):
         wrong = [run for run in counts if type(run) is not int]
         if wrong:
@@ -95,12 +109,12 @@ def _batches(counts: Sequence[Counts]) -> List[Tuple[int, int]]:
 
 
 def _decode_batch(counts: Sequence[Counts], pixels: np.ndarray, areas_only: bool) -> Union[Spans, int]:
-    lists = np.fromiter((type(one) is list for one in counts), bool, len(counts))
-    if not lists.any():
+    is_text = np.fromiter((isinstance(one, (str, bytes)) for one in counts), bool, len(counts))
+    if is_text.all():
         return _decode_strings(counts, pixels)
-    if lists.all():
+    if not is_text.any():
         return _decode_runs(counts, pixels, areas_only)
-    which = [np.flatnonzero(~lists), np.flatnonzero(lists)]
+    which = [np.flatnonzero(is_text), np.flatnonzero(~is_text)]
     parts = [decode([counts[i] for i in own], pixels[own])
              for decode, own in zip((_decode_strings, _decode_runs), which)]
     bad = [int(own[part]) for own, part in zip(which, parts) if isinstance(part, int)]
@@ -126,31 +140,24 @@ def _as_bytes(counts: Union[str, bytes]) -> bytes:
     return counts.encode('ascii') if counts.isascii() else b' ' * len(counts)
 
 
-def _decode_runs(counts: Sequence[List[int]], pixels: np.ndarray, areas_only: bool = False) -> Union[Spans, int]:
-    flat = array('q')
-    for number, runs in enumerate(counts):
-        try:
-            flat.fromlist(runs)
-        except (TypeError, OverflowError):  # no whole number, or one of more than 64 bits
-            before = _decode_runs(counts[:number], pixels[:number])
-            return before if isinstance(before, int) else number
-        if len(runs) & 1:  # so that every mask starts with the background at an even place
-            flat.append(0)
-    runs = np.frombuffer(flat, np.int64) if len(flat) else np.zeros(0, np.int64)
-    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
-    pairs = (lengths + 1) // 2
+def _decode_runs(counts: Sequence[Union[np.ndarray, List[int]]], pixels: np.ndarray,
+                 areas_only: bool = False) -> Union[Spans, int]:
+    packed = [pack_runs(one) if isinstance(one, list) else one for one in counts]
+    unfit = [number for number, one in enumerate(packed) if isinstance(one, list)]
+    packed = [np.zeros(0, np.uint32) if isinstance(one, list) else one for one in packed]
+    pairs = (np.fromiter(map(len, packed), np.int64, len(packed)) + 1) // 2
     first = np.cumsum(pairs) - pairs
+    # Every mask starts with the background at an even place.
+    filling = np.zeros(1, np.uint32)
+    runs = np.concatenate([filling[:0]] + [part for one in packed for part in (one, filling[:len(one) & 1])])
     areas = _sums(runs[1::2], first, pairs)
     filled = areas + _sums(runs[::2], first, pairs)
-    # Negative, or so long that the sum may have wrapped around.
-    unfit = np.flatnonzero(runs.view(np.uint64) > np.uint64(pixels.max(initial=0)))
-    bad = np.concatenate([np.searchsorted(first, unfit // 2, side='right') - 1, np.flatnonzero(filled != pixels),
-                          _find_truth_values(counts, runs, first, lengths)])
+    bad = np.concatenate([np.flatnonzero(filled != pixels), unfit])
     if len(bad):
         return int(bad.min())
     if areas_only:
         return _empty(len(counts), 0)._replace(areas=areas)
-    end = np.cumsum(runs)[1::2] - np.repeat(np.cumsum(filled) - filled, pairs)
+    end = np.cumsum(runs, dtype=np.int64)[1::2] - np.repeat(np.cumsum(filled) - filled, pairs)
     is_foreground = runs[1::2] > 0
     end, length = end[is_foreground], runs[1::2][is_foreground]
     spans = np.empty((len(end), 2), np.uint32)
@@ -163,18 +170,8 @@ def _sums(values: np.ndarray, first: np.ndarray, lengths: np.ndarray) -> np.ndar
     """Sums of pieces, int64 [N]; some may be empty."""
     out = np.zeros(len(first), np.int64)
     if lengths.any():
-        out[lengths > 0] = np.add.reduceat(values, first[lengths > 0])
+        out[lengths > 0] = np.add.reduceat(values, first[lengths > 0], dtype=np.int64)
     return out
-
-
-def _find_truth_values(counts: Sequence[List[int]], runs: np.ndarray, first: np.ndarray,
-                       lengths: np.ndarray) -> List[int]:
-    """The masks with true or false among their runs, which an array takes for 1 and 0."""
-    places = np.flatnonzero(runs.view(np.uint64) <= 1)
-    owners = np.searchsorted(first, places // 2, side='right') - 1
-    places -= 2 * first[owners]
-    inside = places < lengths[owners]
-    return [m for m, place in zip(owners[inside].tolist(), places[inside].tolist()) if type(counts[m][place]) is bool]
 
 
 def _empty(num_masks: int, num_spans: int) -> Spans:
