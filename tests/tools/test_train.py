@@ -162,21 +162,51 @@ def test_two_processes_on_a_cpu_and_resumed(config, tmp_path):
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_slurm_script_hands_its_arguments_to_srun(tmp_path):
-    srun = tmp_path / 'srun'
-    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    srun.chmod(0o755)
-    path = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
-    done = run_script('sh', ROOT / 'tools/slurm_train.sh', 'gpu', 'a job', 'c.py', 'work dir', '--amp', PATH=path,
-                      GPUS='4', SRUN_ARGS='--exclusive --mem=0')
-    words = done.stdout.splitlines()
-    assert words[:5] == ['-p', 'gpu', '--job-name=a job', '--gres=gpu:4', '--ntasks=4']
-    tool = str(ROOT / 'tools/train.py')
-    assert words[-8:] == ['-u', tool, 'c.py', '--launcher', 'slurm', '--work-dir', 'work dir', '--amp']
-    assert '--exclusive' in words and '--mem=0' in words
-    done = run_script('sh', ROOT / 'tools/slurm_train.sh', 'gpu', 'job', 'c.py', '--amp', PATH=path)
-    assert done.stdout.splitlines()[-4:] == ['c.py', '--launcher', 'slurm', '--amp']
-    assert run_script('sh', ROOT / 'tools/slurm_train.sh', 'gpu').returncode == 1
+@pytest.fixture
+def cluster(tmp_path):
+    """Stand-ins of Slurm's commands: each writes its arguments, and srun the signals that reach it."""
+    for name, action in dict(sbatch='', scontrol='', srun=r'''
+trap 'echo USR1 >>"$CALLS"; exit ${CODE:-75}' USR1
+[ -z "${SIGNAL:-}" ] || kill -s "$SIGNAL" $PPID
+for i in 1 2 3 4 5 6 7 8 9 10; do [ -z "${SIGNAL:-}" ] || sleep 0.1; done
+''').items():
+        (tmp_path / name).write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >>"$CALLS"\n{action}')
+        (tmp_path / name).chmod(0o755)
+
+    def run(script, *args, **variables):
+        (tmp_path / 'calls').write_text('')
+        done = run_script('sh', ROOT / 'tools' / script, *args, CALLS=str(tmp_path / 'calls'),
+                          PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}', **variables)
+        return done.returncode, (tmp_path / 'calls').read_text().splitlines()
+    return run
+
+
+def test_slurm_scripts_submit_themselves(cluster):
+    for script, args in (('slurm_train.sh', ['c.py', 'work dir', '--amp']), ('slurm_test.sh', ['c.py', 'c.pth'])):
+        code, words = cluster(script, 'gpu', 'a job', *args, GPUS='4', SBATCH_ARGS='--exclusive --mem=0')
+        assert code == 0 and words[:6] == ['sbatch', '-p', 'gpu', '--job-name=a job', '--gres=gpu:4', '--ntasks=4']
+        assert {'--requeue', '--signal=B:USR1@300', '--open-mode=append', '--exclusive', '--mem=0'} <= set(words)
+        assert words[-3 - len(args):] == [str(ROOT / 'tools' / script), 'gpu', 'a job', *args]
+        assert cluster(script, 'gpu') == (1, [])
+
+
+@pytest.mark.parametrize('restarts, resume', [('', []), ('0', []), ('1', ['--resume'])])
+def test_a_slurm_job_goes_on_when_it_was_queued_again(cluster, restarts, resume):
+    job = dict(SLURM_JOB_ID='7', SLURM_RESTART_COUNT=restarts, MMVIS_TOOLS=str(ROOT / 'tools'))
+    code, words = cluster('slurm_train.sh', 'gpu', 'job', 'c.py', 'work dir', '--amp', SRUN_ARGS='--mem=0', **job)
+    assert code == 0 and words[:4] == ['srun', '--cpus-per-task=5', '--kill-on-bad-exit=1', '--mem=0']
+    assert words[4:] == [sys.executable, '-u', str(ROOT / 'tools/train.py'), 'c.py', '--work-dir', 'work dir', '--amp',
+                         '--launcher', 'slurm', *resume]
+    code, words = cluster('slurm_test.sh', 'gpu', 'job', 'c.py', 'c.pth', '--eval', 'segm', **job)
+    assert words[-6:] == ['c.py', 'c.pth', '--eval', 'segm', '--launcher', 'slurm']
+
+
+@pytest.mark.parametrize('name, left_with, queued', [
+    ('USR1', '75', True), ('USR1', '138', True), ('USR1', '1', False), ('USR1', '0', False), ('TERM', '75', False)])
+def test_a_slurm_job_is_queued_again_when_its_time_is_over(cluster, name, left_with, queued):
+    code, words = cluster('slurm_train.sh', 'gpu', 'job', 'c.py', SLURM_JOB_ID='7', SIGNAL=name, CODE=left_with)
+    assert code == int(left_with) and words.count('USR1') == 1  # TERM reaches the tool as the signal that it saves on
+    assert words[-3:] == ['scontrol', 'requeue', '7'] if queued else 'scontrol' not in words
 
 
 def test_print_config_shows_the_joined_config(config):
