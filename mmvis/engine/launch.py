@@ -18,11 +18,11 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Named
 import torch
 import torch.distributed
 import torch.multiprocessing
-from torch.multiprocessing import _prctl_pr_set_pdeathsig
 
 from mmvis.cli import EXIT_STOPPED, Failure, handled, print_failure, run_tool
 from mmvis.environment import environment_number
 from mmvis.errors import InputError
+from mmvis.processes import end_with_parent
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DEFAULT_PORT = 29500
@@ -160,7 +160,7 @@ def spawn(function: Callable, num_processes: int, *args) -> None:
             receiver, sender = context.Pipe(duplex=False)
             rank = node_rank * num_processes + local_rank
             environment = dict(variables, RANK=str(rank), LOCAL_RANK=str(local_rank))
-            process = context.Process(target=_run_process, args=(sender, function, args, environment))
+            process = context.Process(target=_run_process, args=(os.getpid(), sender, function, args, environment))
             process.start()
             sender.close()
             job.append(_Rank(rank, process, receiver))
@@ -174,8 +174,8 @@ class _Rank(NamedTuple):
     failures: Any
 
 
-def _run_process(sender, function: Callable, args: tuple, environment: Dict[str, str]) -> None:
-    _prctl_pr_set_pdeathsig(signal.SIGTERM)
+def _run_process(parent: int, sender, function: Callable, args: tuple, environment: Dict[str, str]) -> None:
+    end_with_parent(parent, signal.SIGTERM)
     os.environ.update(environment)
     torch.multiprocessing.set_start_method(None, force=True)  # 'spawn' is for this process, not for its workers
 

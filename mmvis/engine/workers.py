@@ -2,16 +2,15 @@
 import errno
 import multiprocessing.queues
 import os
-import signal
 import sys
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Iterator, Optional
 
-from torch.multiprocessing import _prctl_pr_set_pdeathsig
 from torch.utils.data import DataLoader
 
 from mmvis.errors import InputError
+from mmvis.processes import end_with_parent
 
 #: Exit code of a worker whose data did not fit into the shared memory.
 _NO_SHARED_MEMORY = 98
@@ -25,9 +24,7 @@ def guard_workers(dataloader: DataLoader) -> DataLoader:
 
 
 def _begin(init: Optional[Callable[[int], Any]], parent: int, worker: int) -> None:
-    _prctl_pr_set_pdeathsig(signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
+    end_with_parent(parent)
     # multiprocessing itself only prints what the thread that hands over has met, and the process that waits does so for ever
     multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end)
     if init is not None:

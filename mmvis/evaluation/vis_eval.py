@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmvis.annotations import no_garbage_collection, read_json
+from mmvis.processes import begin_worker
 
 from .curves import Curves, make_curves
 from .errors import ErrorBreakdown, VideoErrors, summarize_errors, video_errors
@@ -209,8 +210,13 @@ def share_out(function: Any, items: Sequence[Any], workers: int, *arguments: Any
         return [function(item, *arguments) for item in items]
     _shared = (function, *arguments)
     try:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context('fork')) as pool:
-            return list(pool.map(_call_shared, items, chunksize=max(1, len(items) // (8 * workers))))
+        with ProcessPoolExecutor(workers, multiprocessing.get_context('fork'), begin_worker, (os.getpid(),)) as pool:
+            try:
+                return list(pool.map(_call_shared, items, chunksize=max(1, len(items) // (8 * workers))))
+            except KeyboardInterrupt:
+                for worker in multiprocessing.active_children():  # else the pool waits for what they are at
+                    worker.kill()
+                raise
     finally:
         _shared = ()
 

@@ -16,7 +16,7 @@ import torch
 
 from helpers.tiny_coco import write_coco
 from helpers.tiny_vis import edit_json, make_tiny_dataset
-from mmvis.engine import build_runner, load_config
+from mmvis.engine import build_runner, load_config, run_tool
 from mmvis.evaluation import Evaluator, Rules, evaluate_results
 from mmvis.evaluation.subsets import evaluate_short_long
 from mmvis.structures import decode_rle
@@ -268,6 +268,25 @@ def test_a_killed_run_of_another_checkpoint_is_not_taken_up(tool, tmp_path, stop
     tool('--out', 'r.json')
     assert (tmp_path / 'r.json').read_bytes() == expected
     assert (tmp_path / 'r.json.aside.1').stat().st_size > 1000
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_a_run_told_to_stop_leaves_with_75_and_goes_on(tool, tmp_path, monkeypatch, expected, capsys, number):
+    from helpers.toy_tracker import ToyTracker
+    step, calls = ToyTracker.step, []
+
+    def step_or_stop(self, *args):
+        calls.append(args)
+        if len(calls) == 12:
+            os.kill(os.getpid(), number)
+        return step(self, *args)
+
+    monkeypatch.setattr(ToyTracker, 'step', step_or_stop)
+    with pytest.raises(SystemExit) as stop:
+        run_tool(lambda: tool('--out', 'r.json'))
+    assert stop.value.code == 75 and capsys.readouterr().out.endswith('give the same command again to go on.\n')
+    tool('--out', 'r.json')
+    assert (tmp_path / 'r.json').read_bytes() == expected
 
 
 def test_a_killed_run_is_known_by_what_is_in_its_files(data, tool, tmp_path, stop_late, expected, capsys):
