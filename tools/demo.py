@@ -60,6 +60,8 @@ def parse_args() -> argparse.Namespace:
                              'by default the first one ends the run')
     parser.add_argument('--fps', type=float, metavar='F', help='of the overlay video (that of the source, else 10)')
     parser.add_argument('--device', help="'cpu', 'cuda:1', ... (the GPU if there is one)")
+    parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
+                        help='take what fits of a checkpoint of another model')
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config')
@@ -228,7 +230,7 @@ def main() -> None:
     source = open_source(args.source, damaged)  # before the model: a wrong name is told at once
     overlay, window = choose_outputs(args, source, str(find_config(config)), checkpoint)
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
-                             endless=source.live)
+                             endless=source.live, load_anyway=args.load_anyway)
     lag = f', {predictor.lag} frames behind' if predictor.lag else ''
     print(f'{type(predictor.model).__name__} on {predictor.device}{lag}: {source.name}', flush=True)
     # Where nothing tells the category ids, the labels stand for them.

@@ -34,6 +34,7 @@ from mmvis.cli import ToBeContinued  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
+from mmvis.engine.class_numbers import check_trained, fill_class_number  # noqa: E402
 from mmvis.environment import environment_number, thread_number  # noqa: E402
 from mmvis.errors import InputError, InputMissingError, of_user_path  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules, official_pickle  # noqa: E402
@@ -78,6 +79,8 @@ def parse_args() -> argparse.Namespace:
                         help='instances with a lower score are not drawn (0.3)')
     parser.add_argument('--analysis', metavar='DIR',
                         help='save what the slots of InstanceFormer look at as DIR/<video id>.npz, for tools/analysis')
+    parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
+                        help='take what fits of a checkpoint of another model')
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
     parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',
                         help='go on with damaged frames, as far as they can be decoded, and count them at the end; by '
@@ -130,6 +133,8 @@ def read_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config, args.cfg_options)
     if cfg.get('model') is None or cfg.get('test_dataloader') is None:
         raise InputError(f'{cfg.filename} has no model or no test_dataloader: it is not the config of a test.')
+    if not args.load_result:
+        fill_class_number(cfg, args.checkpoint)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
     cfg.launcher = args.launcher
     for key in list(cfg):
@@ -172,9 +177,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
         check_outputs([*output, zip_path], [cfg.filename, args.checkpoint, dataset.ann_file])
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     report = load_checkpoint(model, args.checkpoint, logger=runner.logger)
-    if report.missing:
-        runner.logger.warning(f'{len(report.missing)} tensors of the model are not in {args.checkpoint} and keep their '
-                              f'initial values ({report.missing[0]} first): these are no results of a trained model.')
+    check_trained(report, args.checkpoint, model, dataset.metainfo['classes'], args.load_anyway)
     if args.analysis:
         if not hasattr(model, 'recorder'):
             raise InputError(f'--analysis is for InstanceFormer, not for {type(model).__name__}.')
@@ -316,7 +319,8 @@ def evaluate(results, dataset, kinds: List[str], metric: Dict[str, Any]) -> None
     if len(dataset.videos) < len(dataset.index):
         print(f'{len(dataset.videos)} of the {len(dataset.index)} videos of {dataset.ann_file} were run: the others '
               f'count as missed.')
-    evaluator = Evaluator(results, dataset.ann_file, Rules(metric.get('benchmark', 'ytvis')))
+    evaluator = Evaluator(results, dataset.ann_file, Rules(metric.get('benchmark', 'ytvis')),
+                          category_ids=dataset.metainfo['category_ids'])
     print(evaluator.evaluate().table(), flush=True)
     long_ids, long_frames = metric.get('long_ids'), metric.get('long_frames')
     if long_ids is not None or long_frames is not None:

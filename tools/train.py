@@ -33,7 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--resume-from', '--resume_from', dest='resume', metavar='FILE', default=argparse.SUPPRESS,
                         help='the same as --resume FILE')
     parser.add_argument('--load-from', '--load_from', metavar='FILE', help='start a new training from these weights')
-    parser.add_argument('--validate', action='store_true', help='validate after every epoch')
+    parser.add_argument('--validate', action='store_true',
+                        help='validate, after every epoch or as often as val_interval of the config says')
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16, or float16 on a GPU without it; nothing on a CPU without it')
     parser.add_argument('--auto-scale-lr', '--autoscale-lr', action='store_true',
                         help='learning rate in proportion to the samples a step')
@@ -61,6 +62,8 @@ def main() -> None:
 def read_config(args: argparse.Namespace) -> Config:
     """The config, with the arguments put into it."""
     cfg = load_config(args.config, args.cfg_options)
+    if 'val_interval' in (args.cfg_options or {}) and not args.validate:
+        raise InputError('--cfg-options val_interval is for --validate, which is not given.')
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise InputError(f'{cfg.filename} has no {key}: it is not the config of a training.')
@@ -81,12 +84,25 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.randomness.seed = args.seed
     if args.deterministic:
         cfg.randomness.deterministic = True
-    if args.validate:
-        cfg.train_cfg.val_interval = 1
+    set_validation(cfg, args.validate)
+    return cfg
+
+
+def set_validation(cfg: Config, validate: bool) -> None:
+    """How often is validated: ``train_cfg.val_interval``, which stands for itself, or with --validate ``val_interval``
+    of the config, in the unit of the training (iterations or epochs; one epoch if there is none)."""
+    if validate and not cfg.train_cfg.get('val_interval'):
+        by_iterations = 'max_iters' in cfg.train_cfg
+        if by_iterations and not cfg.get('val_interval'):
+            raise InputError(f'{cfg.filename} counts iterations and has no val_interval: say after how many --validate is to '
+                             'validate, --cfg-options train_cfg.val_interval=N.')
+        cfg.train_cfg.val_interval = cfg.get('val_interval') or 1
     if not cfg.train_cfg.get('val_interval'):  # then the validation data need not be there
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
-    return cfg
+    elif cfg.get('val_dataloader') is None:
+        raise InputError(f'{cfg.filename} has no val_dataloader to validate with.')
+    if any(cfg.get(f'test_{part}') is None for part in ('cfg', 'dataloader', 'evaluator')):  # all or none, says mmengine
+        cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
 
 
 def train_process(args: argparse.Namespace) -> None:

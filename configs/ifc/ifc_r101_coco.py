@@ -6,5 +6,6 @@ model = dict(
     backbone=dict(depth=101, style='caffe'))
 
 train_cfg = dict(max_iters=1848000)
+val_interval = 100000
 param_scheduler = [dict(type='MultiStepLR', by_epoch=False, begin=0, end=1848000, milestones=[1232000], gamma=0.1)]
 load_from = 'models/resnet101_msra-6cc46731.pth'

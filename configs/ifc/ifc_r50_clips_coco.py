@@ -16,6 +16,7 @@ train_pipeline = [
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 
 train_cfg = dict(max_iters=60000)
+val_interval = 10000
 param_scheduler = [dict(type='MultiStepLR', by_epoch=False, begin=0, end=60000, milestones=[40000], gamma=0.1)]
 auto_scale_lr = dict(base_batch_size=16)
 load_from = 'models/ifc_r50_coco.pth'

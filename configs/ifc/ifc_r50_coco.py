@@ -15,6 +15,7 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 train_cfg = dict(max_iters=1108800)
+val_interval = 100000
 param_scheduler = [dict(type='MultiStepLR', by_epoch=False, begin=0, end=1108800, milestones=[739200], gamma=0.1)]
 default_hooks = dict(checkpoint=dict(interval=10000))
 auto_scale_lr = dict(base_batch_size=32)

@@ -1,15 +1,17 @@
 """SipMask-VIS on your own videos: ResNet-18 with ImageNet weights, small enough to fine-tune on two CPU cores.
 
-Copy this file, or change it on the command line:
+Copy this file, or change it on the command line: what is computed from the first five settings follows them.
     python tools/train.py sipmask_r18_custom.py --load-from models/resnet18.pth --validate \\
-        --cfg-options train_dataloader.dataset.ann_file=A.json train_dataloader.dataset.img_prefix=FRAMES ...
+        --cfg-options data_root=FOLDER "scale=(640,360)" lr=1e-4 max_epochs=30
 """
 _base_ = ['../_base_/models/sipmask_r50.py', '../_base_/datasets/sample.py', '../_base_/schedules/schedule_1x.py',
           '../_base_/default_runtime.py']
 
 data_root = 'data/custom'       # train.json, train/JPEGImages/<video>/<frame>.jpg, valid.json, valid/JPEGImages/...
-num_classes = 40                # as many as the annotation files have categories
+num_classes = 0                 # 0: as many as the annotation file has categories
 scale = (384, 216)              # longest and shortest side of the network input
+lr = 2e-4
+max_epochs = 20
 
 model = dict(
     # torchvision's weights: RGB, mean and deviation of ImageNet
@@ -33,11 +35,12 @@ val_dataloader = dict(
     dataset=dict(type='VISDataset', data_root=data_root, box_mode='inclusive', pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=20)
-optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-4, weight_decay=0.05),
+train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='AdamW', lr=lr, weight_decay=0.05),
                      clip_grad=dict(max_norm=10, norm_type=2))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=20, milestones=[14, 18], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=max_epochs, gamma=0.1,
+         milestones=[max(1, max_epochs * 7 // 10), max(1, max_epochs * 9 // 10)]),
 ]
 auto_scale_lr = dict(base_batch_size=4)

@@ -18,6 +18,7 @@ from mmvis.datasets import VISDataset
 from mmvis.datasets.clip import Clip, ClipFrame, pack_chunk
 from mmvis.datasets.sample_set import CATEGORIES
 from mmvis.datasets.transforms import ClipCompose
+from mmvis.engine.class_numbers import check_classes, check_trained, fill_class_number
 from mmvis.engine.config import load_config
 from mmvis.engine.loops import VideoRun
 from mmvis.errors import InputError
@@ -49,6 +50,7 @@ class VISPredictor:
         cfg_options: dotted keys of the config to change.
         endless: input without end, such as a camera: systems whose published rule remembers everything forget
             (``VISModel.bound_memory``).
+        load_anyway: take what fits of a checkpoint of another model.
 
     Attributes:
         lag: by how many frames ``step`` is behind: the result of frame t comes when frame t + lag is given.
@@ -63,20 +65,19 @@ class VISPredictor:
 
     def __init__(self, config: Union[str, os.PathLike, Config], checkpoint: Union[str, os.PathLike],
                  device: Optional[Union[str, torch.device]] = None, precision: str = 'fp32', score_thr: float = 0.,
-                 cfg_options: Optional[Dict[str, Any]] = None, endless: bool = False) -> None:
+                 cfg_options: Optional[Dict[str, Any]] = None, endless: bool = False,
+                 load_anyway: bool = False) -> None:
         if not isinstance(config, Config):
             config = load_config(os.fspath(config), cfg_options)
-        elif cfg_options:
+        else:
             config = copy.deepcopy(config)
-            config.merge_from_dict(cfg_options)
+            config.merge_from_dict(cfg_options or {})
         dataset = _test_dataset(config)
+        fill_class_number(config, os.fspath(checkpoint))
         init_default_scope(config.get('default_scope', 'mmvis'))
         self.model: VISModel = MODELS.build(config.model)
         report = load_checkpoint(self.model, checkpoint, logger='silent')
-        if report.missing:
-            print_log(f'{len(report.missing)} tensors of the model are not in {checkpoint} and keep their initial '
-                      f'values ({report.missing[0]} first): do not expect results of a trained model.',
-                      logger='current', level=logging.WARNING)
+        check_trained(report, os.fspath(checkpoint), self.model, anyway=load_anyway)
         if endless:
             self.model.bound_memory()
         self.model.to(_find_device(device))
@@ -85,6 +86,8 @@ class VISPredictor:
         self.inclusive = dataset.get('box_mode') == 'inclusive'
         self.score_thr = score_thr
         self.classes, self.category_ids = _find_classes(dataset, report.dataset_meta)
+        if self.classes is not None:
+            check_classes(self.model, len(self.classes), dataset['type'])
         self.tracks: List[TrackScore] = []
         self._turn = _Turn()
         self._begin(1)
@@ -143,7 +146,7 @@ class VISPredictor:
         clip = Clip(self.video_id, None, image.shape[:2], [ClipFrame(self.frame_idx, image)], self.inclusive)
         chunk = pack_chunk(self.pipeline(clip, np.random.default_rng(0)))
         if self._run is None:
-            self._run = VideoRun(self.model, chunk['video'])
+            self._run = VideoRun(self.model, chunk['video'], self.category_ids and len(self.category_ids))
         self.frame_idx += 1
         self._final.extend(self._run.step(chunk['inputs']).frames)
         return self._select(self._final.popleft()) if self._final else None

@@ -39,6 +39,10 @@ class LoadReport:
     unexpected: List[str] = field(default_factory=list)
     dataset_meta: Dict[str, Any] = field(default_factory=dict)
 
+    def reshaped(self) -> List[str]:
+        """Keys that were left out because their tensors have another shape in the model."""
+        return [key for key, why in self.dropped.items() if why.startswith('shape ')]
+
     def __str__(self) -> str:
         lines = [f'  layout: {self.source}', f'  mapped: {len(self.mapped)} tensors']
         dropped = [f'{key} ({why})' for key, why in self.dropped.items()]
@@ -74,7 +78,8 @@ def find_state_dict(checkpoint: Dict[str, Any]) -> StateDict:
     return {names[key]: value for key, value in tensors.items()}
 
 
-def _dataset_meta(checkpoint: Dict[str, Any]) -> Dict[str, Any]:
+def dataset_meta(checkpoint: Dict[str, Any]) -> Dict[str, Any]:
+    """What a training wrote into a checkpoint of its data; see LoadReport."""
     meta = checkpoint.get('meta')
     found = meta.get('dataset_meta') if isinstance(meta, dict) else None
     if not isinstance(found, dict):
@@ -148,8 +153,8 @@ def load_checkpoint(model: nn.Module, path: Union[str, os.PathLike], strict: boo
         _check_finite(state_dict, model)
     except InputError as error:
         raise InputError(f'Checkpoint {path}: {error}') from error
-    report.dataset_meta = _dataset_meta(checkpoint)
-    if strict and (report.missing or report.unexpected or any('shape' in why for why in report.dropped.values())):
+    report.dataset_meta = dataset_meta(checkpoint)
+    if strict and (report.missing or report.unexpected or report.reshaped()):
         raise InputError(f'Checkpoint {path} does not fit {type(model).__name__}:\n{report}')
     try:
         model.load_state_dict(state_dict, strict=False)

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Dataset, Sampler
 
+from mmvis.errors import InputError
 from mmvis.registry import DATA_SAMPLERS
 
 
@@ -125,6 +126,10 @@ class ClipBatchSampler(Sampler):
         self.drop_last = drop_last
         self.skip_batches = 0
         self._endless = isinstance(sampler, InfiniteClipSampler)
+        if not len(self):
+            raise InputError(f'An epoch has no batch: the {len(sampler.dataset)} clips do not fill one of {batch_size} on each of '
+                             f'{sampler.world_size} processes, and drop_last=True drops what does not. Take a smaller '
+                             'batch_size, or drop_last=False.')
 
     def __iter__(self) -> Iterator[List[SampleKey]]:
         # A generator: a data loader with workers makes two iterators and uses the second, so the first must not take the skip.

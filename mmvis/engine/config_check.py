@@ -4,10 +4,11 @@ import math
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mmvis.errors import InputError
 
-from .config_keys import check_keys
+from .config_keys import check_keys, misspelt_variables
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Whole numbers of a training and the least that makes sense.
@@ -22,6 +23,9 @@ def prepare_config(cfg: Config) -> None:
         InputError: one sentence with the file, the key and the value.
     """
     check_keys(cfg)
+    for name, near in misspelt_variables(cfg).items():
+        print_log(f'{cfg.filename} has {name}, which nothing reads: did you mean {near}?', logger='current',
+                  level=logging.WARNING)
     level = cfg.get('log_level', 'INFO')
     if not isinstance(level, int) and not isinstance(logging.getLevelName(level), int):
         raise InputError(f'{cfg.filename}: log_level is {level!r}: take one of DEBUG, INFO, WARNING, ERROR, CRITICAL.')

@@ -1,6 +1,7 @@
 """Which keys a part of a config has: those that the class which ``type`` names takes, or that its reader knows."""
 import difflib
 import inspect
+import re
 import typing
 from pathlib import Path
 from typing import Any, Collection, Dict, Iterator, List, Optional, Set, Tuple
@@ -115,6 +116,25 @@ def check_keys(cfg: Config) -> None:
             if name not in known:
                 raise InputError(f'{cfg.filename}: {".".join((*path, str(name)))}: {_who(path, node)} takes no {name}.'
                                  + _hint(str(name), known, path, ()))
+
+
+def misspelt_variables(cfg: Config) -> Dict[str, str]:
+    """Dicts at the top of a config that nothing reads, but whose name is nearly one that something does."""
+    near = {name: difflib.get_close_matches(name, sorted(TOP_LEVEL_KEYS), 1, 0.9) for name in cfg
+            if name not in TOP_LEVEL_KEYS and isinstance(cfg[name], (dict, list))}
+    return {name: matches[0] for name, matches in near.items() if matches}
+
+
+def build_error(cfg: Config, error: TypeError) -> Optional[InputError]:
+    """The sentence for a part that was built from a dict without a type, which had a key that the part does not take;
+    None where it was something else."""
+    found = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    for path, node in _dicts(cfg._cfg_dict) if found else ():
+        if found.group(2) in node and 'type' not in node:
+            siblings = set(node) - {found.group(2)}
+            return InputError(f'{cfg.filename}: {".".join((*path, found.group(2)))}: {found.group(1)}, which is built from '
+                              f'{".".join(path)}, takes no {found.group(2)}.' + _hint(found.group(2), siblings, path, ()))
+    return None
 
 
 def accepted_keys(path: Tuple[str, ...], node: Dict[str, Any]) -> Optional[Set[str]]:
@@ -247,8 +267,8 @@ def _hint(name: str, known: Collection[str], path: Collection[str], rest: List[s
 
 
 def _hint_below(cfg: Config, key: str) -> str:
-    """Keys of the config that end in the name of this one, such as train_dataloader.batch_size for batch_size."""
+    """Keys that end in the name of this one, such as train_dataloader.batch_size for batch_size."""
     *above, name = key.split('.')
     places = ['.'.join((*path, name)) for path, node in _dicts(cfg._cfg_dict)
-              if list(path[:len(above)]) == above and name in node]
+              if list(path[:len(above)]) == above and (name in node or name in (accepted_keys(path, node) or ()))]
     return f' Did you mean {" or ".join(places[:3])}?' if places else ''

@@ -20,6 +20,8 @@ from mmvis.models.layers.stages import stage
 from mmvis.registry import LOOPS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, VideoResult
 
+from .class_numbers import check_ground_truth
+
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -45,11 +47,12 @@ class VideoRun:
     Args:
         model: the bare model (no wrapper), in eval mode.
         video: what is known of the video.
+        num_labels: how many categories the data have; tracks of other classes that the model knows get no verdict.
     """
 
     @torch.no_grad()
-    def __init__(self, model: VISModel, video: VideoInfo) -> None:
-        self.model, self.video = model, video
+    def __init__(self, model: VISModel, video: VideoInfo, num_labels: Optional[int] = None) -> None:
+        self.model, self.video, self.num_labels = model, video, num_labels
         self.state = model.start(video)
         self._is_first = True
 
@@ -64,16 +67,20 @@ class VideoRun:
     def finish(self) -> VideoStep:
         """End of the video: the frames still owed and the verdicts."""
         frames, scores = self.model.finish(self.state)
+        if self.num_labels is not None:
+            scores = [score for score in scores if score.label < self.num_labels]
         return VideoStep(self.video, frames, scores)
 
 
-def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]]) -> Iterator[VideoStep]:
+def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]],
+               num_labels: Optional[int] = None) -> Iterator[VideoStep]:
     """Drive a model over the chunks of videos, in order, one video after another.
 
     Args:
         model: the bare model, in eval mode.
         chunks: ``dict(inputs, video, is_last)``, each value in a list of one, as a data loader collates it: images
             uint8 [T, 3, height, width] BGR, a VideoInfo, whether the chunk is the last of its video.
+        num_labels: see VideoRun.
 
     Yields:
         A step for every chunk, and one more with the verdicts at the end of every video.
@@ -86,7 +93,7 @@ def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]]) -> Iterator[Vi
         if chunk is None:
             return
         if run is None:
-            run = VideoRun(model, chunk['video'][0])
+            run = VideoRun(model, chunk['video'][0], num_labels)
         yield run.step(chunk['inputs'][0])
         if chunk['is_last'][0]:
             yield run.finish()
@@ -158,6 +165,8 @@ class _VideoLoop(BaseLoop):
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = self.dataset.metainfo
         runner.visualizer.dataset_meta = self.dataset.metainfo
+        if self.mode == 'val' and self.evaluator.metrics:
+            check_ground_truth(self.dataset)
 
     @property
     def dataset(self):
@@ -190,7 +199,7 @@ class _VideoLoop(BaseLoop):
         progress = _Progress(self.runner.logger, len(videos), sum(video.num_frames for video in videos))
         sinks = sinks + [memory] if memory else sinks
         with self._autocast(model):
-            for step in run_videos(model, self.dataloader):
+            for step in run_videos(model, self.dataloader, len(self.dataset.metainfo['category_ids'])):
                 feed(step, sinks)
                 if step.scores is not None and self.evaluator.metrics:
                     self.evaluator.process(data_samples=[memory.read(step.video.video_id)], data_batch=None)

@@ -17,7 +17,7 @@ from mmengine.logging import MMLogger
 from mmengine.logging.logger import MMFormatter
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import BaseLoop, Runner, set_random_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -29,7 +29,9 @@ from mmvis.version import __version__
 
 from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_training_state, restore_message_hub,
                          write_checkpoint)
+from .class_numbers import check_data, check_start, fill_class_number
 from .config_check import prepare_config
+from .config_keys import build_error
 from .hooks import DamagedFramesHook
 from .launch import init_dist
 from .preemption import PassingCheckpointHook, StopRequest
@@ -52,6 +54,7 @@ def build_runner(cfg: Config) -> 'VISRunner':
         ValueError: an unknown logger, or one whose package is not installed.
     """
     prepare_config(cfg)
+    fill_class_number(cfg)
     with of_user_path(cfg.work_dir, 'cannot be made'):
         os.makedirs(cfg.work_dir, exist_ok=True)
     loggers = cfg.get('loggers', ['local'])
@@ -64,7 +67,10 @@ def build_runner(cfg: Config) -> 'VISRunner':
     if 'visualizer' not in cfg:
         names = dict.fromkeys(['local', *loggers])
         cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type=LOGGERS[name]) for name in names])
-    return VISRunner.from_cfg(cfg)
+    try:
+        return VISRunner.from_cfg(cfg)
+    except TypeError as error:
+        raise (build_error(cfg, error) or error) from None
 
 
 @RUNNERS.register_module()
@@ -239,6 +245,8 @@ class VISRunner(Runner):
     def load_or_resume(self) -> None:
         if self._has_loaded:
             return
+        loops = (self._train_loop, self._val_loop, self._test_loop)
+        check_data(self._bare_model, [loop.dataloader.dataset for loop in loops if isinstance(loop, BaseLoop)])
         if getattr(self, '_training_state', None) is not None:
             self._restore(self._training_state, self._resume)
             self._training_state = None
@@ -247,7 +255,8 @@ class VISRunner(Runner):
 
     def load_checkpoint(self, filename: str, map_location: str = 'cpu', strict: bool = False, **unused) -> None:
         """Load weights in any layout that ``mmvis.converters`` knows; it prints what became of every tensor."""
-        load_checkpoint(self._bare_model, filename, strict=strict, logger=self.logger)
+        report = load_checkpoint(self._bare_model, filename, strict=strict, logger=self.logger)
+        check_start(report, filename, self._bare_model)
         self._has_loaded = True
 
     def resume(self, filename: str, **unused) -> None:

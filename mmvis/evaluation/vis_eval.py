@@ -137,6 +137,7 @@ class Evaluator:
         ann_file: annotation file.
         rules: of which benchmark.
         workers: processes that share the videos out among them.
+        category_ids: the categories that count; by default all of the annotation file.
 
     Raises:
         FileNotFoundError: a file is not there.
@@ -144,11 +145,11 @@ class Evaluator:
     """
 
     def __init__(self, results: Union[str, os.PathLike, Sequence[Entry]], ann_file: Union[str, os.PathLike],
-                 rules: Rules = Rules(), workers: int = 1) -> None:
+                 rules: Rules = Rules(), workers: int = 1, category_ids: Optional[Sequence[int]] = None) -> None:
         source = 'The results'
         if isinstance(results, (str, os.PathLike)):
             source, results = str(results), read_json(results)
-        self.rules, self.workers = rules, workers
+        self.rules, self.workers, self.category_ids = rules, workers, category_ids
         self.truth = load_ground_truth(ann_file)
         self.entries = group_by_video(self.truth, results, source, rules)
         with no_garbage_collection():
@@ -158,7 +159,7 @@ class Evaluator:
         """Statistics of all videos, or of those named as if there were no others."""
         chosen = None if video_ids is None else set(video_ids)
         matches = [match for match in self.matches if chosen is None or match.video_id in chosen]
-        evaluation = accumulate(matches, self.truth, self.rules)
+        evaluation = accumulate(matches, self.truth, self.rules, self.category_ids)
         if chosen is None:
             evaluation.notes = uncounted_entries(self.truth, self.entries, matches)
         if per_video:

@@ -5,7 +5,7 @@ benchmark), calls ``start`` once a video, ``step`` for every chunk of frames and
 inference path.
 """
 from abc import abstractmethod
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.model import BaseModel
 from torch import Tensor
@@ -18,6 +18,8 @@ class VISModel(BaseModel):
 
     #: By how many frames the results of ``step`` lag behind its input (0: a frame is final at once).
     lag: int = 0
+    #: How many classes it tells apart: its labels are below this number. None: not known.
+    num_classes: Optional[int] = None
 
     @abstractmethod
     def loss(self, clips: Tensor, samples: List[List[FrameSample]]) -> Dict[str, Tensor]:

@@ -40,7 +40,7 @@ def draw_frame(image: np.ndarray, frame: FrameInstances, classes: Optional[Seque
             _draw_mask(canvas, decode_rle(frame.masks[i]), track_color(int(frame.track_ids[i])), alpha)
     for i in chosen:
         label = int(frame.labels[i])
-        name = classes[label] if classes is not None else str(label)
+        name = classes[label] if classes is not None and label < len(classes) else str(label)
         _draw_box(canvas, frame.boxes[i], f'{int(frame.track_ids[i])} {name} {frame.scores[i]:.2f}',
                   track_color(int(frame.track_ids[i])))
     return canvas

@@ -15,6 +15,7 @@ from helpers.tiny_vis import make_tiny_dataset
 from mmvis.apis import VISPredictor
 from mmvis.converters import load_checkpoint
 from mmvis.engine import build_runner
+from mmvis.errors import InputError
 from mmvis.models.layers.inference import optimize_for_inference
 
 NUM_FRAMES = 10
@@ -253,6 +254,9 @@ def test_classes_come_from_the_set_the_checkpoint_or_the_annotation_file(data, t
     predictor = VISPredictor(config, tmp_path / 'x.pth')
     assert (predictor.classes, predictor.category_ids) == (('a', 'b'), (7, 9))
     config.test_dataloader.dataset.type = 'OVISDataset'
+    with pytest.raises(InputError, match='OVISDataset has 25 categories, but the model tells only 5 classes apart'):
+        VISPredictor(config, tmp_path / 'x.pth')
+    config.model.num_classes = 25
     assert VISPredictor(config, tmp_path / 'x.pth').classes[24] == 'Vehical'
     config.test_dataloader.dataset.update(type='VISDataset', ann_file='gone.json')
     assert VISPredictor(config, data / 'toy.pth').classes is None

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = '''
 custom_imports = dict(imports=['helpers.toy_tracker'])
 default_scope = 'mmvis'
-model = dict(type='ToyTracker', num_classes=3)
+model = dict(type='ToyTracker', num_classes=25)
 test_dataloader = dict(dataset=dict(type='OVISDataset', split='valid', test_mode=True,
                                     pipeline=[dict(type='ClipResize', scale=(40, 24), rule='mmcv')]))
 '''

@@ -17,6 +17,7 @@ import torch
 from helpers.tiny_coco import write_coco
 from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmvis.engine import build_runner, load_config, run_tool
+from mmvis.errors import InputError
 from mmvis.evaluation import Evaluator, Rules, evaluate_results
 from mmvis.evaluation.subsets import evaluate_short_long
 from mmvis.structures import decode_rle
@@ -212,6 +213,39 @@ def test_validation_measures_what_the_results_file_is_worth(data, tool, tmp_path
     stats = evaluate_results(tmp_path / 'r.json', data / 'valid.json').stats
     assert 0 < stats['AP'] < 1
     assert metrics == {f'vis/segm_{name}': value for name, value in stats.items()}
+
+
+def test_eval_counts_the_classes_that_the_config_names(data, tool, tmp_path, capsys):
+    options = '--cfg-options', 'test_dataloader.dataset.classes=square,bar'
+    tool('--out', 'r.json', '--eval', 'segm', *options)  # the model has a third class: no category, no entry
+    printed = capsys.readouterr().out
+    assert '3 classes: the last 1 have no data' in printed
+    assert {entry['category_id'] for entry in json.loads((tmp_path / 'r.json').read_text())} == {3, 7}
+    evaluator = Evaluator(tmp_path / 'r.json', data / 'valid.json', category_ids=[3, 7])
+    table = evaluator.evaluate().table()
+    assert table in printed and 'plate' not in table and evaluator.evaluate().stats['AP'] > 0
+    tool('--out', 'r.json', '--load_result', *options, checkpoint='gone.pth')
+    assert table in capsys.readouterr().out
+    cfg = load_config(str(data / 'toy.py'), {'test_dataloader.dataset.classes': ['square', 'bar']})
+    cfg.update(work_dir='work', val_dataloader=cfg.test_dataloader, val_evaluator=dict(type='VISMetric'),
+               val_cfg=dict(type='VideoValLoop'), test_dataloader=None)
+    assert build_runner(cfg).val() == {f'vis/segm_{name}': value for name, value in evaluator.evaluate().stats.items()}
+
+
+@pytest.mark.parametrize('options, sentence', [
+    (['model.num_classes=2'], 'valid.json has 3 categories, but the model tells only 2 classes apart'),
+    (['test_dataloader.batch_size=2'], 'test_dataloader.batch_size is 2, but videos are run one after another')])
+def test_what_cannot_be_run_is_said_before(tool, options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        tool('--out', 'r.json', '--cfg-options', *options)
+
+
+def test_the_checkpoint_of_another_model_is_refused_unless_it_is_asked_for(tool, tmp_path, expected):
+    torch.save({'state_dict': {'other': torch.ones(3), 'gain': torch.ones(2)}}, tmp_path / 'other.pth')
+    with pytest.raises(InputError, match='1 of the 1 tensors of ToyTracker are not in .*other.pth'):
+        tool('--out', 'r.json', checkpoint=tmp_path / 'other.pth')
+    tool('--out', 'r.json', '--load-anyway', '--cfg-options', 'test_dataloader.num_workers=0', checkpoint=tmp_path / 'other.pth')
+    assert (tmp_path / 'r.json').read_bytes() == expected
 
 
 def test_load_result_does_not_run_the_model(tool, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """tools/train.py as a user types it."""
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny_vis import make_tiny_dataset
+from helpers.tiny_vis import edit_json, make_tiny_dataset
 from helpers.toy_training import toy_config
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +32,7 @@ def config(tmp_path):
     for key in ('work_dir', 'launcher', 'randomness'):  # the tool's to set
         cfg.pop(key)
     cfg.dump(tmp_path / 'toy.py')
+    edit_json(shutil.copy(tmp_path / 'data/train.json', tmp_path / 'data/bare.json'), lambda data: data.pop('annotations'))
     return tmp_path / 'toy.py'
 
 
@@ -107,6 +110,35 @@ def test_loss_that_is_not_finite_stops_the_training(train, config, tmp_path):
     assert not list((tmp_path / 'w').glob('*.pth'))  # iteration 4 ends the epoch, but its weights are ruined
 
 
+@pytest.mark.parametrize('options, validations', [
+    (['--validate'], None), (['--validate', '--cfg-options', 'val_interval=5'], 3),
+    (['--cfg-options', 'train_cfg.val_interval=6'], 2)])
+def test_iterations_are_validated_at_the_interval_of_the_config(train, config, tmp_path, options, validations):
+    cfg = toy_config(tmp_path / 'data', tmp_path, by_iterations=True)
+    for key in ('work_dir', 'launcher', 'randomness'):
+        cfg.pop(key)
+    cfg.dump(config)
+    code, out = train(config, '--seed', '0', *options)
+    if validations is None:
+        assert code == 1 and 'counts iterations and has no val_interval' in out.splitlines()[-1]
+    else:
+        assert code == 0 and out.count('vis/segm_AP:') == validations
+
+
+def test_the_config_in_the_work_directory_can_test(train, config, tmp_path):
+    cfg = Config.fromfile(config)
+    cfg.update(test_dataloader=cfg.val_dataloader, test_cfg=dict(type='VideoTestLoop'), test_evaluator=cfg.val_evaluator)
+    cfg.dump(config)
+    code, _ = train(config, '--seed', '0', '--cfg-options', 'train_cfg.max_epochs=1')
+    work_dir = tmp_path / 'work_dirs/toy'
+    command = [sys.executable, ROOT / 'tools/test_video.py', work_dir / 'toy.py', work_dir / 'epoch_1.pth', '--out', 'r.json',
+               '--eval', 'segm']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={
+        **os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'tests')])})
+    assert code == 0 and done.returncode == 0, done.stderr
+    assert (tmp_path / 'r.json').is_file() and 'AP50' in done.stdout
+
+
 @pytest.mark.parametrize('args, sentence', [
     (['no_such.py'], 'There is no config no_such.py'),
     (['CONFIG', '--resume', 'no.pth'], 'Checkpoint no.pth does not exist.'),
@@ -120,6 +152,16 @@ def test_loss_that_is_not_finite_stops_the_training(train, config, tmp_path):
     (['CONFIG', '--cfg-options', 'loggers=wanda'], "loggers has 'wanda': take some of local, tensorboard, wandb"),
     (['CONFIG', '--cfg-options', 'train_dataloader.dataset.ann_file=none.json'], 'none.json'),
     (['CONFIG', '--cfg-options', 'train_dataloader=None'], 'has no train_dataloader'),
+    (['CONFIG', '--cfg-options', 'train_cfg.max_epoch=7'], 'Did you mean train_cfg.max_epochs?'),
+    (['CONFIG', '--cfg-options', 'batch_size=3'], 'Did you mean train_dataloader.batch_size or'),
+    (['CONFIG', '--cfg-options', 'optim_wrapper.optimizer.lr=abc'], 'a number is expected'),
+    (['CONFIG', '--cfg-options', 'train_dataloader.batch_size=0'], 'train_dataloader.batch_size is 0'),
+    (['CONFIG', '--cfg-options', 'log_level=NOPE'], "log_level is 'NOPE'"),
+    (['CONFIG', '--cfg-options', 'val_interval=2'], 'val_interval is for --validate'),
+    (['CONFIG', '--cfg-options', 'train_dataloader.drop_last=True'], 'Did you mean train_dataloader.batch_sampler.drop_last?'),
+    (['CONFIG', '--cfg-options', 'train_dataloader.batch_size=9', 'train_dataloader.batch_sampler.drop_last=True'],
+     'An epoch has no batch: the 8 clips do not fill one of 9'),
+    (['CONFIG', '--validate', '--cfg-options', 'val_dataloader.dataset.ann_file=bare.json'], 'no annotations, so nothing can be'),
     (['CONFIG', '--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'], 'has no auto_scale_lr.base_batch_size'),
 ])
 def test_mistakes_cost_one_sentence(train, config, args, sentence, monkeypatch):

@@ -6,6 +6,7 @@ parameter, norms and embeddings included; gradient norm at most 0.01.
 _base_ = ['../default_runtime.py']
 
 train_cfg = dict(type='IterTrainLoop', max_iters=6000)
+val_interval = 1000             # iterations, with --validate
 val_cfg = dict(type='VideoValLoop')
 test_cfg = dict(type='VideoTestLoop')
 

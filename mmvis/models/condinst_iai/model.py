@@ -68,6 +68,7 @@ class CondInstIAI(VISModel):
         self.backbone = build_part(backbone)
         self.neck = build_part(neck)
         self.bbox_head = build_part(bbox_head)
+        self.num_classes = self.bbox_head.num_classes
         self.lstt = build_part(lstt)
         width = self.lstt.channels
         self.encoder_projector = nn.Conv2d(in_channels, width, 1)

@@ -140,6 +140,7 @@ class InstanceFormer(VISModel):
         units = list(range(num_classes)) if class_units is None else list(class_units)
         if len(set(units)) < len(units) or not all(0 <= unit < num_classes for unit in units):
             raise InputError(f'class_units must be different numbers below num_classes {num_classes}, not {units}.')
+        self.num_classes = len(units)
         self.register_buffer('class_units', torch.tensor(units), persistent=False)
         self.label_of_unit = {unit: label for label, unit in enumerate(units)}
         self.propagate_reference, self.test_propagate_reference = rules

@@ -50,6 +50,7 @@ class MaskTrackRCNN(VISModel):
         self.neck = build_part(neck)
         self.rpn_head = build_part(rpn_head, train_cfg=train_cfg.get('rpn'), test_cfg=test_cfg.get('rpn'))
         self.bbox_head = build_part(bbox_head)
+        self.num_classes = self.bbox_head.num_classes
         self.mask_head = build_part(mask_head)
         self.track_head = build_part(track_head)
         self.bbox_roi_extractor = build_part(bbox_roi_extractor)

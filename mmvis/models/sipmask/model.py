@@ -39,6 +39,7 @@ class SipMaskVIS(VISModel):
         self.backbone = build_part(backbone)
         self.neck = build_part(neck)
         self.bbox_head = build_part(bbox_head, test_cfg=test_cfg)
+        self.num_classes = self.bbox_head.num_classes
         self.tracker = build_part(tracker)
 
     def extract_features(self, images: Tensor) -> Tuple[Tensor, ...]:
