@@ -11,7 +11,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmvis.engine import CfgOptions, ToolParser, find_config, load_config
 from mmvis.engine import config as config_module
 from mmvis.engine.config_check import prepare_config
-from mmvis.engine.config_keys import check_keys
+from mmvis.engine.config_keys import build_error, check_keys, misspelt_variables
 from mmvis.engine.config_options import look_up
 from mmvis.engine.config_values import read_value
 from mmvis.errors import InputError
@@ -181,6 +181,26 @@ def test_a_key_of_a_file_that_nothing_takes_is_named(folder):
     (folder / 'a/one.py').write_text(RECIPE.replace('lr=2', 'lrr=2'))
     with pytest.raises(InputError, match=r'a/one.py: optim_wrapper.optimizer.lrr: the SGD .* takes no lrr. Did you mean .*\.lr[?]'):
         check_keys(load_config('one.py'))
+
+
+def test_a_key_of_a_part_without_a_type_is_named(folder):
+    (folder / 'a/one.py').write_text("model = dict(type='IFC', criterion=dict(class_weigth=1., class_weight=2.))\n")
+    cfg = load_config('one.py')
+
+    def part(class_weight):
+        return class_weight
+
+    with pytest.raises(TypeError) as caught:
+        part(**cfg.model.criterion)
+    sentence = r'a/one.py: model.criterion.class_weigth: part, which is built from model.criterion, takes no class_weigth. Did you mean'
+    assert re.search(f'{sentence} model.criterion.class_weight[?]', str(build_error(cfg, caught.value)))
+    assert build_error(cfg, TypeError("part() got an unexpected keyword argument 'another'")) is None
+    assert build_error(cfg, TypeError('unsupported operand')) is None
+
+
+def test_a_dict_of_a_file_with_nearly_the_name_of_another_is_found(folder):
+    (folder / 'a/one.py').write_text('optim_wraper = dict(lr=1)\nnorm_cfg = dict()\nwork_dirs = 3\n')
+    assert misspelt_variables(load_config('one.py')) == {'optim_wraper': 'optim_wrapper'}
 
 
 @pytest.mark.parametrize('key, value, sentence', [
