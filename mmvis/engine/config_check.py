@@ -1,19 +1,29 @@
 """What is checked of a config before anything is built from it."""
+import difflib
 import logging
 import math
-from typing import Any
+from typing import Any, Dict
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.optim.optimizer.builder import TORCH_OPTIMIZERS
 
 from mmvis.errors import InputError
+from mmvis.registry import OPTIMIZERS
 
 from .config_keys import check_keys, misspelt_variables
+from .config_options import look_up
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Whole numbers of a training and the least that makes sense.
 _LEAST = {'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 0,
-          'optim_wrapper.accumulative_counts': 1}
+          'optim_wrapper.accumulative_counts': 1, 'randomness.seed': 0, 'default_hooks.checkpoint.interval': -1,
+          'default_hooks.logger.interval': 1}
+#: Those that may be None.
+_MAY_BE_NONE = ('train_cfg.val_interval', 'randomness.seed')
+#: Parts that are one dict each, or None.
+_DICTS = ('model', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks', 'env_cfg', 'randomness',
+          'log_processor', 'visualizer', 'auto_scale_lr', 'data_preprocessor', 'model_wrapper_cfg', *_LOADERS)
 
 
 def prepare_config(cfg: Config) -> None:
@@ -22,6 +32,7 @@ def prepare_config(cfg: Config) -> None:
     Raises:
         InputError: one sentence with the file, the key and the value.
     """
+    _check_shapes(cfg)
     check_keys(cfg)
     for name, near in misspelt_variables(cfg).items():
         print_log(f'{cfg.filename} has {name}, which nothing reads: did you mean {near}?', logger='current',
@@ -30,21 +41,52 @@ def prepare_config(cfg: Config) -> None:
     if not isinstance(level, int) and not isinstance(logging.getLevelName(level), int):
         raise InputError(f'{cfg.filename}: log_level is {level!r}: take one of DEBUG, INFO, WARNING, ERROR, CRITICAL.')
     for key, least in _LEAST.items():
-        part, name = key.split('.')
-        value = (cfg.get(part) or {}).get(name)
-        if value is not None:
-            _check_whole(cfg, key, value, least)
-    lr = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('lr')
-    if lr is not None and not (_is_number(lr) and 0 <= lr < math.inf):
-        raise InputError(f'{cfg.filename}: optim_wrapper.optimizer.lr is {lr!r}, which is no learning rate.')
+        part, _, name = key.rpartition('.')
+        above = look_up(cfg._cfg_dict, part)
+        if isinstance(above, dict) and name in above and not (above[name] is None and key in _MAY_BE_NONE):
+            _check_whole(cfg, key, above[name], least)
+    _check_class_numbers(cfg, 'model', cfg.get('model'))
+    _check_optimizer(cfg, look_up(cfg._cfg_dict, 'optim_wrapper.optimizer') or {})
     for name in _LOADERS:
         if cfg.get(name) is not None:
             _prepare_loader(cfg, name, cfg[name])
 
 
+def _check_shapes(cfg: Config) -> None:
+    for name in _DICTS:
+        if not isinstance(cfg.get(name), (dict, type(None))):
+            raise InputError(f'{cfg.filename}: {name} is {cfg[name]!r}: a dict is expected.')
+    hooks = cfg.get('custom_hooks')
+    if hooks is not None and not (isinstance(hooks, (list, tuple)) and all(isinstance(hook, dict) for hook in hooks)):
+        raise InputError(f"{cfg.filename}: custom_hooks is {hooks!r}: a list of dicts is expected, such as "
+                         "[dict(type='EMAHook')].")
+
+
+def _check_class_numbers(cfg: Config, path: str, part: Any) -> None:
+    if isinstance(part, dict):
+        if 'num_classes' in part:
+            _check_whole(cfg, f'{path}.num_classes', part['num_classes'], 0)
+        for name, item in part.items():
+            _check_class_numbers(cfg, f'{path}.{name}', item)
+    elif isinstance(part, (list, tuple)):
+        for index, item in enumerate(part):
+            _check_class_numbers(cfg, f'{path}.{index}', item)
+
+
+def _check_optimizer(cfg: Config, optimizer: Dict[str, Any]) -> None:
+    kind = optimizer.get('type')
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        near = difflib.get_close_matches(kind, TORCH_OPTIMIZERS, 1)
+        raise InputError(f'{cfg.filename}: optim_wrapper.optimizer.type is {kind!r}, which is no optimizer.'
+                         + (f' Did you mean {near[0]}?' if near else ''))
+    lr = optimizer.get('lr', 0)
+    if not (_is_number(lr) and 0 <= lr < math.inf) and not (lr is None and kind == 'Adafactor'):
+        raise InputError(f'{cfg.filename}: optim_wrapper.optimizer.lr is {lr!r}, which is no learning rate.')
+
+
 def _prepare_loader(cfg: Config, name: str, loader: Any) -> None:
     for key, least in (('batch_size', 1), ('num_workers', 0)):
-        if loader.get(key) is not None:
+        if key in loader:
             _check_whole(cfg, f'{name}.{key}', loader[key], least)
     sampler = loader.get('sampler') or {}
     if sampler.get('type') == 'VideoSampler' and loader.get('batch_size', 1) != 1:

@@ -75,6 +75,7 @@ def check_option(cfg: Config, key: str, value: Any, file: Path) -> None:
     """
     names = key.split('.')
     option = f'--cfg-options {key}={value}'
+    check_place(cfg, key, option, file)
     if names[0] not in TOP_LEVEL_KEYS:
         known = TOP_LEVEL_KEYS | set(cfg)
         raise InputError(f'{option}: {file} has no {names[0]}, nor does anything read it.'
@@ -92,16 +93,31 @@ def check_option(cfg: Config, key: str, value: Any, file: Path) -> None:
                 raise InputError(f'{option}: {_who(path, node)} of {file} takes no {name}.' + (
                     _hint(name, {*node, *(known or ())}, path, names[depth + 1:]) or _hint_below(cfg, key)))
             return
+        if node is not None:
+            node = node[name] if isinstance(node, dict) else node[int(name)]
+
+
+def check_place(cfg: Config, key: str, option: str, file: Path) -> None:
+    """Refuse a key below a list that is shorter, a tuple or what is neither dict nor list.
+
+    Raises:
+        InputError: names the key and what stands there.
+    """
+    node, names = cfg._cfg_dict, key.split('.')
+    for depth, name in enumerate(names):
+        start = f'{option} does not fit {file}: {".".join(names[:depth])} is'
         if isinstance(node, dict):
-            node = node[name]
-        elif isinstance(node, (list, tuple)) and name.isdigit() and int(name) < len(node):
-            node = node[int(name)]
+            node = node.get(name)
         elif isinstance(node, (list, tuple)):
-            raise InputError(f'{option} does not fit {file}: {".".join(names[:depth])} is a list of {len(node)} there, '
-                             f'which has no {name} (the first is 0).')
+            if not name.isdigit() or int(name) >= len(node):
+                raise InputError(f'{start} a list of {len(node)} there, which has no {name} (the first is 0).')
+            # mmengine changes dicts in a list, but no numbers; in a variable of the file they can be changed
+            if depth == len(names) - 1 and not isinstance(node[int(name)], (dict, list, tuple)) and (
+                    isinstance(node, tuple) or names[0] in TOP_LEVEL_KEYS):
+                raise InputError(f'{start} {node!r} there, which is changed as a whole.')
+            node = node[int(name)]
         elif node is not None:
-            raise InputError(f'{option} does not fit {file}: {".".join(names[:depth])} is {node!r} there, which has no '
-                             'keys.')
+            raise InputError(f'{start} {node!r} there, which has no keys.')
 
 
 def check_keys(cfg: Config) -> None:
@@ -111,6 +127,9 @@ def check_keys(cfg: Config) -> None:
         InputError: names the file, the path of the key and the nearest spelling.
     """
     for path, node in _dicts(cfg._cfg_dict):
+        if 'type' not in node and (path == ('visualizer',) or (path[0] == 'default_hooks' and len(path) == 2)):
+            raise InputError(f'{cfg.filename}: {".".join(path)} has no type, so nothing can be built from it.'
+                             + _hint(path[-1], set(cfg.get('default_hooks') or ()) - {path[-1]}, path[:-1], ()))
         known = accepted_keys(path, node)
         for name in () if known is None else node:
             if name not in known:
@@ -150,6 +169,8 @@ def accepted_keys(path: Tuple[str, ...], node: Dict[str, Any]) -> Optional[Set[s
         if known is _DATALOADER and node.get('batch_sampler') is not None:
             known = known - {'drop_last'}  # then it is the batch sampler's
         return known and set(known | _EVERYWHERE)
+    if path[-2:-1] == ('custom_keys',):
+        return {'lr_mult', 'decay_mult'}
     if path[-1] in _READ_BY_NAME:
         known = _READ_BY_NAME[path[-1]]
         return known and set(known | _EVERYWHERE)

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmvis.errors import InputError
 
-from .config_keys import TOP_LEVEL_KEYS, check_option, value_kind
+from .config_keys import TOP_LEVEL_KEYS, check_option, check_place, value_kind
 from .config_values import OptionText, read_value
 
 
@@ -32,6 +32,7 @@ def apply_options(cfg: Config, file: Path, options: Dict[str, Any]) -> Config:
     if variables:
         settings = {key: _value(cfg, file, key, value) for key, value in variables.items()}
         for key, value in settings.items():
+            check_place(cfg, key, f'--cfg-options {key}={value}', file)
             _check_effect(cfg, file, key, value)
         cfg = _read_with(file, settings)
     # a new type decides which of the other keys there are

@@ -41,6 +41,7 @@ from .workers import guard_workers, worker_ends_told
 
 LOGGERS = {'local': 'LocalVisBackend', 'tensorboard': 'TensorboardVisBackend', 'wandb': 'WandbVisBackend'}
 
+_HOOKS_OF_MMENGINE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 # how the messages of mmengine begin that are a hundred lines long
 _FOR_THE_FILE = ('System environment:', 'Config:', 'Hooks will be executed')
 
@@ -57,7 +58,7 @@ def build_runner(cfg: Config) -> 'VISRunner':
     fill_class_number(cfg)
     with of_user_path(cfg.work_dir, 'cannot be made'):
         os.makedirs(cfg.work_dir, exist_ok=True)
-    loggers = cfg.get('loggers', ['local'])
+    loggers = cfg.get('loggers') or []
     loggers = [loggers] if isinstance(loggers, str) else list(loggers)
     for name in loggers:
         if name not in LOGGERS:
@@ -167,7 +168,9 @@ class VISRunner(Runner):
                          f'{self.world_size} processes x {counts} accumulated) instead of {base}.')
 
     def register_default_hooks(self, hooks: Optional[Dict[str, Any]] = None) -> None:
-        super().register_default_hooks({'damaged_frames': DamagedFramesHook(), **(hooks or {})})
+        hooks = {'damaged_frames': DamagedFramesHook(), **(hooks or {})}
+        # None takes a hook away; mmengine knows that of its own hooks only
+        super().register_default_hooks({name: hook for name, hook in hooks.items() if hook or name in _HOOKS_OF_MMENGINE})
 
     # -- training
 
@@ -270,7 +273,8 @@ class VISRunner(Runner):
             self._bare_model.load_state_dict(state['state_dict'])
         except RuntimeError as error:
             reason = ' '.join(str(error).split())
-            raise InputError(f'{filename} is a checkpoint of another model: {reason[:300]}') from None
+            raise InputError(f'{filename} is a checkpoint of another model: {reason[:300]} A training goes on with all of its '
+                             'tensors or not at all: start a new one from these weights with --load-from.') from None
         with putting_back(filename, 'optimizer'):
             self.optim_wrapper.load_state_dict(state['optimizer'])
         restored = [f'epoch {meta["epoch"]}, iteration {meta["iter"]}',

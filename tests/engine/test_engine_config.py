@@ -150,9 +150,13 @@ def test_what_a_file_computes_from_a_variable_follows_it(folder, item, key, valu
     ('train_dataloader.dataset.max_video=1', 'Did you mean train_dataloader.dataset.max_videos[?]'),
     ('train_dataloader.batchsize=1', 'Did you mean train_dataloader.batch_size[?]'),
     ('env_cfg.dist_cfg.timout=1', 'Did you mean env_cfg.dist_cfg.timeout[?]'),
-    ('model.x=1', 'model of .*one.py takes no x'), ('lr.x=1', 'does not fit|change nothing')])
+    ('model.x=1', 'model of .*one.py takes no x'), ('lr.x=1', 'does not fit .*: lr is .* there, which has no keys'),
+    ('sizes.2=1', 'sizes is a list of 2 there, which has no 2'),
+    ('pair.0=1', 'pair is .1, 2. there, which is changed as a whole'),
+    ('optim_wrapper.optimizer.betas.0=1', 'betas is .1, 2. there, which is changed as a whole')])
 def test_a_key_that_nothing_reads_is_refused(folder, item, sentence):
-    (folder / 'a/one.py').write_text(RECIPE + 'env_cfg = dict(dist_cfg=dict())\n')
+    (folder / 'a/one.py').write_text(RECIPE + 'env_cfg = dict(dist_cfg=dict())\nsizes = [1, 2]\n'
+                                     'pair = (1, 2)\noptim_wrapper["optimizer"]["betas"] = [1, 2]\n')
     with pytest.raises(InputError, match=f'--cfg-options {item}.*{sentence}'):
         load_config('one.py', options(item))
 
@@ -174,7 +178,7 @@ def test_a_key_that_the_class_takes_is_accepted(folder):
 
 def test_every_config_has_only_keys_that_are_read():
     for path in sorted(config_module.CONFIG_DIR.glob('*/*.py')):
-        check_keys(load_config(str(path)))
+        prepare_config(load_config(str(path)))
 
 
 def test_a_key_of_a_file_that_nothing_takes_is_named(folder):
@@ -198,6 +202,38 @@ def test_a_key_of_a_part_without_a_type_is_named(folder):
     assert build_error(cfg, TypeError('unsupported operand')) is None
 
 
+@pytest.mark.parametrize('text, sentence', [
+    ('default_hooks = dict(loger=dict(interval=1), logger=dict(type="LoggerHook"))',
+     'default_hooks.loger has no type.* Did you mean default_hooks.logger[?]'),
+    ('visualizer = dict(name="x")', 'visualizer has no type'), ('randomness = 3', 'randomness is 3: a dict'),
+    ('custom_hooks = ["EMAHook"]', r"custom_hooks is \['EMAHook'\]: a list of dicts"),
+    ('randomness = dict(seed="abc")', "randomness.seed is 'abc': a whole number of at least 0"),
+    ('model = dict(heads=[dict(num_classes=-1)])', 'model.heads.0.num_classes is -1'),
+    ('model = dict(num_classes=None)', 'model.num_classes is None'), ('model = dict(num_classes=2.)', 'num_classes is 2.0'),
+    ('default_hooks = dict(logger=dict(type="LoggerHook", interval=0))', 'default_hooks.logger.interval is 0'),
+    ('default_hooks = dict(checkpoint=dict(type="SafeCheckpointHook", interval=None))', 'checkpoint.interval is None'),
+    ('optim_wrapper = dict(optimizer=dict(type="Adamm", lr=1))', "'Adamm', which is no optimizer. Did you mean Adam[?]"),
+    ('optim_wrapper = dict(optimizer=dict(type="Adam", lr=None))', 'lr is None, which is no learning rate'),
+    ('optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mlt=1))))',
+     'custom_keys.neck takes no lr_mlt. Did you mean .*neck.lr_mult[?]')])
+def test_a_part_of_the_wrong_shape_or_value_is_named(folder, text, sentence):
+    (folder / 'a/one.py').write_text(f'{text}\n')
+    with pytest.raises(InputError, match=f'a/one.py: .*{sentence}'):
+        prepare_config(load_config('one.py'))
+
+
+def test_what_may_be_left_out_or_counted_is_accepted(folder):
+    (folder / 'a/one.py').write_text(
+        'default_hooks = dict(timer=None, passing_checkpoint=None, checkpoint=dict(type="SafeCheckpointHook", interval=-1))\n'
+        'randomness = dict(seed=None)\ncustom_hooks = [dict(type="EMAHook")]\ntrain_cfg = dict(max_epochs=1, val_interval=None)\n'
+        'model = dict(type="IFC", num_classes=0)\nvisualizer = None\n'
+        'optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mult=.1, decay_mult=0.))))\n')
+    before = load_config('one.py').to_dict()
+    cfg = load_config('one.py')
+    prepare_config(cfg)
+    assert cfg.to_dict() == before
+
+
 def test_a_dict_of_a_file_with_nearly_the_name_of_another_is_found(folder):
     (folder / 'a/one.py').write_text('optim_wraper = dict(lr=1)\nnorm_cfg = dict()\nwork_dirs = 3\n')
     assert misspelt_variables(load_config('one.py')) == {'optim_wraper': 'optim_wrapper'}
@@ -207,7 +243,8 @@ def test_a_dict_of_a_file_with_nearly_the_name_of_another_is_found(folder):
     ('train_dataloader.batch_size', 0, 'batch_size is 0: a whole number of at least 1'),
     ('train_dataloader.batch_size', 1.5, 'batch_size is 1.5'), ('train_dataloader.num_workers', -1, 'num_workers is -1'),
     ('log_level', 'NOPE', "log_level is 'NOPE': take one of DEBUG"), ('train_cfg.max_epochs', 0, 'max_epochs is 0'),
-    ('optim_wrapper.optimizer.lr', float('nan'), 'lr is nan'), ('optim_wrapper.optimizer.lr', 'abc', "lr is 'abc'")])
+    ('train_dataloader.batch_size', None, 'batch_size is None'),
+    ('train_cfg.max_epochs', None, 'max_epochs is None'), ('optim_wrapper.optimizer.lr', float('nan'), 'lr is nan'), ('optim_wrapper.optimizer.lr', 'abc', "lr is 'abc'")])
 def test_a_value_that_cannot_be_is_said(folder, key, value, sentence):
     (folder / 'a/one.py').write_text(RECIPE)
     with pytest.raises(InputError, match=f'a/one.py: .*{re.escape(sentence)}'):

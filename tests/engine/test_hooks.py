@@ -6,6 +6,7 @@ from helpers.tiny_vis import make_tiny_dataset
 from helpers.toy_training import toy_config
 
 from mmvis.engine import build_runner
+from mmvis.errors import InputError
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -24,3 +25,17 @@ def test_damaged_frames_that_a_training_used_are_counted_at_its_end(tmp_path, ca
     said = ''.join(capfd.readouterr())
     assert said.count('damaged frames that were used: 2 (') == 1
     assert 'video_0/00001.jpg, ' in said and 'video_1/00002.jpg).' in said
+
+
+def test_a_hook_of_ours_or_of_mmengine_can_be_left_out_and_a_checkpoint_that_lacks_a_tensor_is_refused(tmp_path):
+    make_tiny_dataset(tmp_path, num_videos=2, num_frames=4)
+    cfg = toy_config(tmp_path, tmp_path / 'work')
+    cfg.experiment_name = uuid.uuid4().hex
+    cfg.merge_from_dict({'default_hooks.timer': None, 'default_hooks.passing_checkpoint': None, 'default_hooks.new': None,
+                         'val_dataloader': None, 'val_evaluator': None, 'val_cfg': None})
+    runner = build_runner(cfg)
+    assert not {type(hook).__name__ for hook in runner.hooks} & {'IterTimerHook', 'PassingCheckpointHook'}
+    state = dict(meta={}, state_dict=runner.model.state_dict())
+    state['state_dict'].popitem()
+    with pytest.raises(InputError, match='x.pth is a checkpoint of another model: .*start a new one .* with --load-from'):
+        runner._restore(state, 'x.pth')

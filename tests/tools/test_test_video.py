@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from helpers.tiny_coco import write_coco
 from helpers.tiny_vis import edit_json, make_tiny_dataset
@@ -71,6 +72,7 @@ def tool(data, tmp_path, monkeypatch):
 
     def run(*args, config=data / 'toy.py', checkpoint=data / 'toy.pth'):
         monkeypatch.setattr(sys, 'argv', ['test_video.py', str(config), str(checkpoint), *map(str, args)])
+        MMLogger._instance_dict.clear()  # named by the second: that of another test writes where its output went
         load_tool().main()
 
     return run
