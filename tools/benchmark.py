@@ -49,6 +49,7 @@ from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, find_config, load_config, run_tool  # noqa: E402
+from mmvis.engine.class_numbers import fill_class_number  # noqa: E402
 from mmvis.engine.loops import VideoRun  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
@@ -185,6 +186,7 @@ class PeerFrames:
 
 def build_model(cfg: Config, checkpoint: Optional[str], device: str) -> VISModel:
     torch.manual_seed(0)
+    fill_class_number(cfg, checkpoint)
     model = MODELS.build(cfg.model)
     if checkpoint:
         load_checkpoint(model, checkpoint)

@@ -40,6 +40,7 @@ def test_whole_videos_of_a_system_that_decides_later():
     (['no_such_config.py'], 'no_such_config.py'),
     (['masktrack_rcnn_r18_fpn_sample.py', '--precision', 'fp16'], 'needs CUDA'),
     (['masktrack_rcnn_r18_fpn_sample.py', '--frames', '0'], '--frames'),
+    (['masktrack_rcnn_r18_fpn_custom.py', '--cfg-options', 'data_root=nowhere'], 'Looked in nowhere'),  # for the classes
     (['ifc_r18_sample.py', '--json', '/proc/x.json'], '/proc/x.json cannot be written'),
     (['ifc_r18_sample.py', '--checkpoint', 'x.pth', '--json', 'x.pth'], 'x.pth is an input of this run'),
     (['ifc_r18_sample.py', '--whole-videos', '4', '--peer', 'mmdet'], '--peer')])
