@@ -36,8 +36,8 @@ def test_every_config_builds_with_the_classes_of_its_data(path):
     with torch.device('meta'):
         model = MODELS.build(config.model)
     assert type(model) is (SipMaskVIS if 'sipmask' in path.stem else MemCNP)
-    assert model.bbox_head.num_classes == config.num_classes == {'OVISDataset': 25, 'SampleDataset': 8, 'VISDataset': 0}.get(
-        config.train_dataloader.dataset.type, 40)
+    classes = {'OVISDataset': 25, 'SampleDataset': 8, 'VISDataset': 0}.get(config.train_dataloader.dataset.type, 40)
+    assert model.bbox_head.num_classes == config.num_classes == classes
     for loader in (config.val_dataloader, config.test_dataloader):
         assert loader.dataset.type == config.train_dataloader.dataset.type
     assert config.train_dataloader.dataset.clip.reference == 5
