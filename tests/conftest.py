@@ -18,6 +18,7 @@ import mmvis  # noqa: E402,F401  (supplies mmcv's operators before a test module
 import pytest  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
+from helpers.warm_python import warm_python  # noqa: E402
 from mmvis.structures.compiled import NUMBA_VARIABLE  # noqa: E402
 from mmvis.structures.rle_decode import rle_kernels  # noqa: E402
 
@@ -27,6 +28,13 @@ def own_scope():
     """A runner leaves its default scope behind; every test starts in ours."""
     with DefaultScope.overwrite_default_scope('mmvis'):
         yield
+
+
+@pytest.fixture(scope='session')
+def python():
+    """Path of a Python that runs the tools without importing the toolbox anew: see helpers/warm_python.py."""
+    with warm_python() as path:
+        yield path
 
 
 @pytest.fixture(params=['numba', 'numpy'])

@@ -1,92 +1,65 @@
-"""A Python process that has imported the toolbox once, and runs each command in a fork of itself.
+"""A stand-in for ``sys.executable`` that runs a tool in a fork of a process that has imported the toolbox before.
 
-A command runs as in a process of its own (its script is ``__main__``, its environment, folder and exit code are its own)
-but for the seconds that every start of Python pays for importing PyTorch.
+What runs is a process as any other (its script is ``__main__``; its arguments, environment, folder, streams and exit
+code are its own), but for the seconds that every start of Python pays for importing PyTorch. What is no script (``-c``,
+``-m``) runs in the real Python.
+
+A signal sent to the stand-in does not reach the tool: tests of signals start the real Python.
 """
+import array
 import contextlib
 import json
 import os
-import runpy
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
-from typing import Iterator, Mapping, NamedTuple, Sequence
+from typing import Iterator, Sequence
 
-import mmvis.apis  # noqa: F401  (what the commands would import, here once)
-import mmvis.engine  # noqa: F401
-import mmvis.evaluation  # noqa: F401
-import mmvis.models  # noqa: F401
-
-#: A command that takes longer than this many seconds is ended, by SIGALRM.
-_LONGEST = 300
-
-
-class Done(NamedTuple):
-    """What a command has left, as of ``subprocess.run``."""
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class WarmPython:
-    """The process; ``run`` is ``subprocess.run([sys.executable, *words], ...)`` of a script."""
-
-    def __init__(self, process: subprocess.Popen, folder: Path) -> None:
-        self.process, self.folder = process, folder
-
-    def run(self, words: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> Done:
-        outputs = [self.folder / name for name in ('stdout', 'stderr')]
-        job = dict(words=list(map(str, words)), cwd=str(cwd), environ=dict(environ), outputs=list(map(str, outputs)))
-        self.process.stdin.write(json.dumps(job) + '\n')
-        self.process.stdin.flush()
-        returncode = int(self.process.stdout.readline())
-        return Done(returncode, *(file.read_text(encoding='utf-8', errors='replace') for file in outputs))
+SERVER = Path(__file__).with_name('warm_python_server.py')
 
 
 @contextlib.contextmanager
-def warm_python() -> Iterator[WarmPython]:
-    """A running process. Not a fork of this one: after a backward pass autograd refuses to work in a fork."""
-    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield WarmPython(process, Path(folder))
-        process.stdin.close()
+def warm_python() -> Iterator[str]:
+    """The path of the stand-in; the process behind it ends with the block.
+
+    Not a fork of this process: after a backward pass autograd refuses to work in a fork.
+    """
+    with tempfile.TemporaryDirectory() as folder, open(Path(folder, 'printed'), 'w+') as printed:
+        path, stand_in = Path(folder, 'socket'), Path(folder, 'python')
+        stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{__file__}" "{path}" "$@"\n')
+        stand_in.chmod(0o755)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            process = subprocess.Popen([sys.executable, SERVER, str(listener.fileno())], stdin=subprocess.PIPE,
+                                       stdout=printed, stderr=printed, pass_fds=[listener.fileno()])
+        with process:
+            yield str(stand_in)
+            process.stdin.close()
+        printed.seek(0)
+        assert not (noise := printed.read()), f'Importing the toolbox prints, in every tool: {noise}'
 
 
-def _serve() -> None:
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            _run(**json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+def ask(path: str, words: Sequence[str]) -> int:
+    """Have the process behind the socket run a script with these streams; its exit code, or 128 + its signal."""
+    job = json.dumps(dict(words=words, cwd=os.getcwd(), environ=dict(os.environ))).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        streams = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [0, 1, 2]))]
+        connection.sendmsg([len(job).to_bytes(8, 'big')], streams)
+        connection.sendall(job)
+        code = int(connection.makefile().read())
+    return code if code >= 0 else 128 - code
 
 
-def _run(words: Sequence[str], cwd: str, environ: Mapping[str, str], outputs: Sequence[str]) -> None:
-    """Become the command."""
-    signal.alarm(_LONGEST)
-    for number, path in enumerate([os.devnull, *outputs]):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(environ)
-    sys.argv, sys.path[0] = list(words), str(Path(words[0]).resolve().parent)
-    code = 0
-    try:
-        runpy.run_path(words[0], run_name='__main__')
-    except SystemExit as leave:
-        code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-        if isinstance(leave.code, str):
-            print(leave.code, file=sys.stderr)
-    except BaseException:
-        code = 1
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def main(path: str, *words: str) -> None:
+    script = words[1:] if words[:1] == ('-u',) else words
+    if not (script and script[0].endswith('.py')):
+        os.execv(sys.executable, [sys.executable, *words])
+    sys.exit(ask(path, script))
 
 
 if __name__ == '__main__':
-    _serve()
+    main(*sys.argv[1:])

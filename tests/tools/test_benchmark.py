@@ -11,13 +11,14 @@ from mmvis.engine import run_tool
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def benchmark(*args):
-    command = [sys.executable, ROOT / 'tools/benchmark.py', 'inference', *args]
+def benchmark(python, *args):
+    command = [python, ROOT / 'tools/benchmark.py', 'inference', *args]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_table_with_yardstick_and_peer():
-    done = benchmark('masktrack_rcnn_r50_fpn_1x_youtubevos.py', '--frames', '1', '--threads', '1', '--peer', 'mmdet')
+def test_table_with_yardstick_and_peer(python):
+    done = benchmark(python, 'masktrack_rcnn_r50_fpn_1x_youtubevos.py', '--frames', '1', '--threads', '1', '--peer',
+                     'mmdet')
     assert done.returncode == 0, done.stderr
     for stage in ('yardstick', 'load', 'network', 'association', 'masks', 'encode', 'all but load'):
         assert re.search(rf'^ +{stage} +\d+\.\d+', done.stdout, re.M), (stage, done.stdout)
@@ -26,9 +27,9 @@ def test_table_with_yardstick_and_peer():
     assert 'frames of 1280x720 at 640x360' in done.stdout and 'peak resident memory' in done.stdout
 
 
-def test_whole_videos_of_a_system_that_decides_later():
-    done = benchmark('ifc_r18_sample.py', '--frames', '1', '--whole-videos', '4', '--threads', '1', '--cfg-options',
-                     'model.num_queries=12')
+def test_whole_videos_of_a_system_that_decides_later(python):
+    done = benchmark(python, 'ifc_r18_sample.py', '--frames', '1', '--whole-videos', '4', '--threads', '1',
+                     '--cfg-options', 'model.num_queries=12')
     assert done.returncode == 0, done.stderr
     seconds = float(re.search(r'all but load +(\d+\.\d+)', done.stdout)[1])
     speed = float(re.search(r'frames per second +(\d+\.\d+)', done.stdout)[1])

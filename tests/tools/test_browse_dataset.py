@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -25,12 +24,12 @@ def config(tmp_path_factory):
     return path
 
 
-def browse(*args):
-    return subprocess.run([sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True)
+def browse(python, *args):
+    return subprocess.run([python, str(TOOL), *map(str, args)], capture_output=True, text=True)
 
 
-def test_writes_a_sheet_a_clip(config, tmp_path):
-    done = browse(config, '--out', tmp_path / 'sheets', '--num', 3, '--width', 200)
+def test_writes_a_sheet_a_clip(python, config, tmp_path):
+    done = browse(python, config, '--out', tmp_path / 'sheets', '--num', 3, '--width', 200)
     assert done.returncode == 0, done.stderr
     sheets = sorted((tmp_path / 'sheets').iterdir())
     assert [sheet.suffix for sheet in sheets] == ['.png'] * 3
@@ -38,6 +37,6 @@ def test_writes_a_sheet_a_clip(config, tmp_path):
     assert done.stdout.count('scale 0.6944, flipped') == 3
 
 
-def test_says_what_is_wrong_in_one_line(config, tmp_path):
-    done = browse(config, '--out', tmp_path, '--cfg-options', 'train_dataloader.dataset.ann_file=nowhere.json')
+def test_says_what_is_wrong_in_one_line(python, config, tmp_path):
+    done = browse(python, config, '--out', tmp_path, '--cfg-options', 'train_dataloader.dataset.ann_file=nowhere.json')
     assert done.returncode == 1 and 'nowhere.json' in done.stderr and 'Traceback' not in done.stderr

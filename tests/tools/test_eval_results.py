@@ -17,20 +17,20 @@ from mmvis.evaluation import Rules, evaluate_results
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments):
-    command = [sys.executable, str(ROOT / 'tools' / 'eval_results.py'), *map(str, arguments)]
+def run(python, *arguments):
+    command = [python, str(ROOT / 'tools' / 'eval_results.py'), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope='module')
-def everything(tmp_path_factory):
+def everything(python, tmp_path_factory):
     """One run with all options, on a set with a category and a video whose names must be escaped in HTML."""
     folder = tmp_path_factory.mktemp('everything')
     gt, results = write_set('ovis_small', folder)
     content = json.loads(gt.read_text())
     content['categories'][0]['name'] = '<b>cat & dog</b>'
     gt.write_text(json.dumps(content))
-    done = run(results, gt, '--benchmark', 'ovis', '--tracking', '--errors', '--per-video', '--long-frames', 40,
+    done = run(python, results, gt, '--benchmark', 'ovis', '--tracking', '--errors', '--per-video', '--long-frames', 40,
                '--workers', 2, '--json', folder / 'x.json', '--csv', folder / 'x.csv', '--html', folder / 'x.html')
     assert done.returncode == 0, done.stderr
     return folder, done.stdout, evaluate_results(results, gt, Rules('ovis'))

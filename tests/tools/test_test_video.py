@@ -96,8 +96,8 @@ def environment():
     return {**{key: value for key, value in os.environ.items() if key != 'OMP_NUM_THREADS'}, 'PYTHONPATH': path}
 
 
-def command(data, folder, *args, checkpoint=None):
-    return subprocess.run([sys.executable, str(TOOL), str(data / 'toy.py'), str(checkpoint or data / 'toy.pth'), *args],
+def command(python, data, folder, *args, checkpoint=None):
+    return subprocess.run([python, str(TOOL), str(data / 'toy.py'), str(checkpoint or data / 'toy.pth'), *args],
                           cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
 
 
@@ -113,7 +113,7 @@ def test_results_have_the_ids_and_sizes_of_the_annotation_file(data, expected):
             assert rle is None or decode_rle(rle).shape == SIZE
 
 
-def test_a_killed_run_goes_on_with_two_processes(data, expected, tmp_path):
+def test_a_killed_run_goes_on_with_two_processes(python, data, expected, tmp_path):
     args = [sys.executable, str(TOOL), str(data / 'toy.py'), str(data / 'toy.pth'), '--out', 'results.json']
     slow = {**environment(), 'TOY_SECONDS': '0.25'}
     run = subprocess.Popen(args, cwd=tmp_path, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -126,7 +126,7 @@ def test_a_killed_run_goes_on_with_two_processes(data, expected, tmp_path):
     run.wait()
     assert not (tmp_path / 'results.json').exists()
 
-    finished = command(data, tmp_path, '--out', 'results.json', '--gpus', '2', '--save_vis_path', 'pictures')
+    finished = command(python, data, tmp_path, '--out', 'results.json', '--gpus', '2', '--save_vis_path', 'pictures')
     assert finished.returncode == 0, finished.stderr
     assert 'Going on with results.json: ' in finished.stdout + finished.stderr
     assert 'of the videos were finished by an earlier run: pictures and analysis' in finished.stdout
@@ -379,8 +379,8 @@ def test_mistakes_cost_one_sentence(data, tool, args, checkpoint, sentence, caps
     assert sentence in last
 
 
-def test_a_missing_checkpoint_is_told_without_a_traceback(data, tmp_path):
-    finished = command(data, tmp_path, '--out', 'r.json', checkpoint='gone.pth')
+def test_a_missing_checkpoint_is_told_without_a_traceback(python, data, tmp_path):
+    finished = command(python, data, tmp_path, '--out', 'r.json', checkpoint='gone.pth')
     assert finished.returncode == 1 and finished.stdout == ''
     assert finished.stderr == 'error: Checkpoint gone.pth does not exist.\n'
 

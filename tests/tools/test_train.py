@@ -125,13 +125,13 @@ def test_iterations_are_validated_at_the_interval_of_the_config(train, config, t
         assert code == 0 and out.count('vis/segm_AP:') == validations
 
 
-def test_the_config_in_the_work_directory_can_test(train, config, tmp_path):
+def test_the_config_in_the_work_directory_can_test(python, train, config, tmp_path):
     cfg = Config.fromfile(config)
     cfg.update(test_dataloader=cfg.val_dataloader, test_cfg=dict(type='VideoTestLoop'), test_evaluator=cfg.val_evaluator)
     cfg.dump(config)
     code, _ = train(config, '--seed', '0', '--cfg-options', 'train_cfg.max_epochs=1')
     work_dir = tmp_path / 'work_dirs/toy'
-    command = [sys.executable, ROOT / 'tools/test_video.py', work_dir / 'toy.py', work_dir / 'epoch_1.pth', '--out', 'r.json',
+    command = [python, ROOT / 'tools/test_video.py', work_dir / 'toy.py', work_dir / 'epoch_1.pth', '--out', 'r.json',
                '--eval', 'segm']
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={
         **os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'tests')])})
@@ -187,7 +187,7 @@ def run_script(*args, **variables):
     return subprocess.run(list(map(str, args)), env=env, capture_output=True, text=True, timeout=300)
 
 
-def test_two_processes_on_a_cpu_and_resumed(config, tmp_path):
+def test_two_processes_on_a_cpu_and_resumed(python, config, tmp_path):
     done = run_script('sh', ROOT / 'tools/dist_train.sh', config, 2, '--seed', '3', '--work-dir', tmp_path / 'whole')
     assert done.returncode == 0, done.stderr
     files = [tmp_path / f'losses.txt.{rank}' for rank in range(2)]
@@ -196,7 +196,7 @@ def test_two_processes_on_a_cpu_and_resumed(config, tmp_path):
 
     for file in files:
         file.unlink()
-    done = run_script(sys.executable, ROOT / 'tools/train.py', config, '--gpus', '2', '--work-dir', tmp_path / 'rest',
+    done = run_script(python, ROOT / 'tools/train.py', config, '--gpus', '2', '--work-dir', tmp_path / 'rest',
                       '--resume', tmp_path / 'whole/epoch_1.pth')
     assert done.returncode == 0 and 'random generators of 2 processes' in done.stdout + done.stderr, done
     assert [file.read_text().splitlines() for file in files] == [lines[2:] for lines in whole]
@@ -251,6 +251,6 @@ def test_a_slurm_job_is_queued_again_when_its_time_is_over(cluster, name, left_w
     assert words[-3:] == ['scontrol', 'requeue', '7'] if queued else 'scontrol' not in words
 
 
-def test_print_config_shows_the_joined_config(config):
-    done = run_script(sys.executable, ROOT / 'tools/print_config.py', config, '--cfg-options', 'model.noise=False')
+def test_print_config_shows_the_joined_config(python, config):
+    done = run_script(python, ROOT / 'tools/print_config.py', config, '--cfg-options', 'model.noise=False')
     assert done.returncode == 0 and "model = dict(noise=False, type='ToyModel')" in done.stdout

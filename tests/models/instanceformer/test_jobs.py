@@ -220,10 +220,10 @@ def test_pictures_of_an_analysis(project, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(shutil.which('sh') is None, reason='needs a shell')
-def test_two_machines(project):
+def test_two_machines(python, project):
     """Both of them are this one."""
     environ = dict(os.environ, OMP_NUM_THREADS='1', NNODES='2', MASTER_ADDR='127.0.0.1', PORT='29613',
-                   PYTHON=sys.executable)
+                   PYTHON=python)
     command = ['sh', 'tools/dist_train.sh', 'instanceformer_r50_joint_ytvis2019.py', '1', '--work-dir', 'two_machines',
                '--cfg-options', *TINY, *SHORT, 'load_from=None', 'train_dataloader.batch_size=1',
                'experiment_name=two_machines']
