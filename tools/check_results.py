@@ -47,6 +47,9 @@ def main() -> None:
     if report.is_written:
         print(f'{args.fix}: {report.num_mended} values mended'
               + (f'; {report.num_faults} faults cannot be mended without guessing' if report.num_faults else ''))
+    elif report.is_broken:
+        print('Entries behind that place were not looked at; a broken file is not mended' +
+              (f': {args.fix} was not written.' if args.fix else '.'))
     elif report.num_mendable:
         print(f'--fix OUT mends {report.num_mendable} of these')
     sys.exit(1 if report.num_faults else 0)

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
 import torch
@@ -25,6 +26,7 @@ from mmvis.cli import keep_failures_in
 from mmvis.converters import load_checkpoint
 from mmvis.errors import InputError, of_user_path
 from mmvis.registry import MODEL_WRAPPERS, RUNNERS
+from mmvis.structures.output_file import same_file
 from mmvis.version import __version__
 
 from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_training_state, restore_message_hub,
@@ -95,12 +97,20 @@ class VISRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         log_file = os.path.join(self.log_dir, f'{self.timestamp}.log')
         for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
+            if isinstance(handler, logging.FileHandler):
+                _tell_failure_once(handler)
+            else:
                 handler.setFormatter(MMFormatter(color=False, datefmt='%m/%d %H:%M:%S'))
                 handler.addFilter(lambda record: not record.getMessage().lstrip('\n-').startswith(_FOR_THE_FILE))
         logger.info(f'{shlex.join(sys.argv)}\nThe config as a whole and the environment: {log_file}')
         keep_failures_in(log_file)
         return logger
+
+    def dump_config(self) -> None:
+        """mmengine's copy of the config in the work directory; not over the config itself, where that lies there."""
+        name = self.cfg.filename and os.path.join(self.work_dir, os.path.basename(self.cfg.filename))
+        if not name or not same_file(name, self.cfg.filename):
+            super().dump_config()
 
     def setup_env(self, env_cfg: Dict[str, Any]) -> None:
         if self.distributed and not is_distributed():
@@ -181,7 +191,9 @@ class VISRunner(Runner):
             if not self._seed_drawn and seed != self.seed:
                 self.logger.warning(f'The seed is {seed}, as in the resumed checkpoint, not {self.seed}.')
             self.set_randomness(seed, self._diff_rank_seed, self._randomness_cfg['deterministic'])
-        elif self._seed_drawn:
+        else:
+            self._refuse_own_weights()
+        if self._training_state is None and self._seed_drawn:
             self.logger.info(f'Seed {self.seed} was drawn: --seed {self.seed} repeats this training.')
         self.stop_request = StopRequest()
         if not any(isinstance(hook, PassingCheckpointHook) for hook in self.hooks):
@@ -196,6 +208,13 @@ class VISRunner(Runner):
     def test(self) -> Dict[str, float]:
         with worker_ends_told():
             return super().test()
+
+    def _refuse_own_weights(self) -> None:
+        """Refuse ``load_from`` among the checkpoints of the work directory, which a training from the start replaces."""
+        files = [file for kind in ('epoch', 'iter') for file in Path(self.work_dir).glob(f'*{kind}_*.pth')]
+        if self._load_from and any(same_file(file, self._load_from) for file in files):
+            raise InputError(f'{self._load_from} lies in the work directory {self.work_dir}, whose checkpoints this '
+                             'training would write over: choose another --work-dir, or --resume it.')
 
     def save_in_passing(self, epoch: int, iteration: int) -> None:
         """Save after so many epochs and iterations, unless the latest checkpoint is of this moment."""
@@ -342,6 +361,22 @@ class VISRunner(Runner):
     @property
     def _bare_model(self) -> nn.Module:
         return self.model.module if is_model_wrapper(self.model) else self.model
+
+
+def _tell_failure_once(handler: logging.FileHandler) -> None:
+    """Let a log file that cannot be written cost one line; logging's own way is a traceback for each line of the log."""
+    told = False
+
+    def handle(record: logging.LogRecord) -> None:
+        nonlocal told
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):  # a bug of what was to be logged
+            return logging.FileHandler.handleError(handler, record)
+        if not told:
+            print(f'The log file {handler.baseFilename} cannot be written: {error.strerror}.', file=sys.stderr, flush=True)
+        told = True
+
+    handler.handleError = handle
 
 
 def _flat(schedulers) -> list:

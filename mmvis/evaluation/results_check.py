@@ -56,6 +56,7 @@ class Finding(NamedTuple):
     kind: str
     sentence: str
     is_fault: bool
+    is_mendable: bool = False
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Report:
     """What a check has found. Of every kind all are counted, and the first ``limit`` (None: all) are kept.
 
     ``num_mended`` values were mended, of them ``num_emptied`` masks without a pixel that became null; ``is_written``:
-    the mended file stands.
+    the mended file stands; ``is_broken``: the file is no JSON list, or only so far as its entries were counted.
     """
     limit: Optional[int] = None
     findings: List[Finding] = field(default_factory=list)
@@ -75,19 +76,22 @@ class Report:
     num_masks: int = 0
     num_emptied: int = 0
     is_written: bool = False
+    is_broken: bool = False
 
-    def add(self, entry: Optional[int], kind: str, sentence: str, is_fault: bool = True) -> None:
+    def add(self, entry: Optional[int], kind: str, sentence: str, is_fault: bool = True,
+            is_mendable: bool = False) -> None:
         self.counts[kind] += 1
         self.num_faults += is_fault
         if self.limit is None or self.counts[kind] <= (self.limit if is_fault else min(self.limit, _NOTES)):
             where = '' if entry is None else f'entry {entry}: '
-            self.findings.append(Finding(entry, kind, where + sentence, is_fault))
+            self.findings.append(Finding(entry, kind, where + sentence, is_fault, is_mendable))
 
     def lines(self) -> Iterator[str]:
         """The findings as text, with a line for those of a kind that were not kept."""
         shown = Counter(finding.kind for finding in self.findings)
         for finding in sorted(self.findings, key=lambda f: (not f.is_fault, -1 if f.entry is None else f.entry)):
-            yield ('fault: ' if finding.is_fault else 'note: ') + finding.sentence
+            hint = ' (--fix mends it)' if finding.is_mendable and not self.is_broken else ''
+            yield ('fault: ' if finding.is_fault else 'note: ') + finding.sentence + hint
         for kind, count in self.counts.items():
             if count > shown[kind]:
                 yield f'... and {count - shown[kind]} more like the {shown[kind]} shown of the kind "{kind}"'
@@ -130,6 +134,7 @@ def check_results(path: Union[str, os.PathLike], target: Target, fixed_path: Opt
                 _write_list(file, batches)
             report.is_written = True
     except BrokenResults as error:
+        report.is_broken = True
         report.add(None, 'not a JSON list', str(error))
         return report
     checker.finish()
@@ -198,7 +203,7 @@ class _Checker:
             self.report.num_mended += 1
         else:
             self.report.num_mendable += 1
-            self.report.add(position, kind, sentence + ' (--fix mends it)', is_fault)
+            self.report.add(position, kind, sentence, is_fault, is_mendable=True)
         return self.mend
 
     def entry(self, position: int, entry: Any, batch: _Batch) -> None:

@@ -2,6 +2,7 @@
 import uuid
 
 import pytest
+from helpers.full_disk import files_end_at
 from helpers.tiny_vis import make_tiny_dataset
 from helpers.toy_training import toy_config
 
@@ -39,3 +40,19 @@ def test_a_hook_of_ours_or_of_mmengine_can_be_left_out_and_a_checkpoint_that_lac
     state['state_dict'].popitem()
     with pytest.raises(InputError, match='x.pth is a checkpoint of another model: .*start a new one .* with --load-from'):
         runner._restore(state, 'x.pth')
+
+
+def test_a_log_file_on_a_full_disk_costs_one_line(tmp_path, capfd):
+    make_tiny_dataset(tmp_path, num_videos=1, num_frames=2)
+    (tmp_path / 'work').mkdir()
+    cfg = toy_config(tmp_path, tmp_path / 'work', by_iterations=False)
+    cfg.experiment_name = uuid.uuid4().hex
+    runner = build_runner(cfg)
+    log_file, = (tmp_path / 'work').glob('2*/2*.log')
+    capfd.readouterr()
+    with files_end_at(log_file.stat().st_size):
+        for number in range(3):
+            runner.logger.info(f'line {number}')
+    out, err = capfd.readouterr()
+    assert 'line 2' in out + err and 'Logging error' not in err and 'Traceback' not in err
+    assert err.count(f'The log file {log_file} cannot be written: File too large.') == 1

@@ -209,6 +209,7 @@ def trained(data_root, tmp_path_factory):
 
 
 def copy_of(trained, tmp_path):
+    tmp_path.mkdir(exist_ok=True)
     for file in trained.glob('*.pth'):
         (tmp_path / file.name).write_bytes(file.read_bytes())
         os.utime(tmp_path / file.name, (1e9 + int(file.stem[-1]),) * 2)
@@ -259,6 +260,28 @@ def test_load_from_starts_anew_from_the_weights(data_root, trained, tmp_path):
     weights = torch.load(trained / 'epoch_3.pth')['state_dict']
     assert torch.equal(runner.model.guess.weight, weights['guess.weight'])
     assert runner.iter == 4
+
+
+def test_load_from_among_the_checkpoints_of_the_work_directory_is_refused(data_root, trained, tmp_path):
+    work_dir = copy_of(trained, tmp_path / 'w')
+    (tmp_path / 'link.pth').symlink_to(work_dir / 'epoch_1.pth')
+    before = (work_dir / 'epoch_1.pth').read_bytes()
+    for weights in (work_dir / 'epoch_1.pth', tmp_path / 'link.pth'):
+        with pytest.raises(InputError, match=f'{weights.name} lies in the work directory .*--work-dir'):
+            run(make_config(data_root, work_dir, load_from=str(weights)))
+    assert (work_dir / 'epoch_1.pth').read_bytes() == before
+    run(make_config(data_root, work_dir, load_from=str(work_dir / 'epoch_1.pth'), resume=True))  # goes on from epoch_3
+
+
+def test_a_config_in_the_work_directory_stays_as_it_was_written(data_root, tmp_path):
+    cfg = make_config(data_root, tmp_path, **{'train_cfg.max_epochs': 1})
+    written = '# by hand\n' + cfg.pretty_text
+    (tmp_path / 'mine.py').write_text(written)
+    cfg._filename = str(tmp_path / 'mine.py')
+    cfg.__dict__['_filename'] = cfg._filename
+    run(cfg)
+    assert (tmp_path / 'mine.py').read_text() == written
+    assert list(tmp_path.glob('2*/vis_data/config.py'))  # what has run, with the options of the command line
 
 
 def test_another_batch_size_keeps_the_share_of_the_epoch(data_root, trained, tmp_path, capfd):

@@ -95,7 +95,7 @@ MENDABLE = {
 def test_fix_mends_what_has_one_reading(tmp_path, name):
     spoilt = spoil(MENDABLE[name])
     before = check(tmp_path, spoilt)
-    assert before.num_mendable == 1 and '--fix mends it' in before.findings[0].sentence
+    assert before.num_mendable == 1 and before.findings[0].is_mendable and '--fix mends it' in next(before.lines())
     assert before.findings[0].sentence.startswith('entry 0: ')
     report = check(tmp_path, spoilt, fix=True)
     assert report.num_mended == 1 and report.num_emptied == (name == 'empty mask') and report.is_written

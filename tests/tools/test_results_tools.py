@@ -70,6 +70,12 @@ def test_check_results_says_what_is_wrong_and_mends_it(data):
     edit_json(data / 'results.json', lambda results: results[0].pop('score'))
     code, out, _ = run('check_results', data / 'results.json', data / 'valid.json', '--fix', data / 'mended.json')
     assert code == 1 and 'entry 0: score is missing' in out and '1 faults cannot be mended' in out
+    whole = (data / 'results.json').read_text()
+    (data / 'results.json').write_text(whole[:-40])  # then nothing is promised that --fix cannot do
+    code, out, _ = run('check_results', data / 'results.json', data / 'valid.json')
+    assert code == 1 and 'not valid JSON: entry 5' in out and 'score is the string' in out and '--fix' not in out
+    code, out, _ = run('check_results', data / 'results.json', data / 'valid.json', '--fix', data / 'never.json')
+    assert code == 1 and f'{data}/never.json was not written.' in out and not (data / 'never.json').exists()
 
 
 def test_check_results_knows_the_tables_of_the_benchmarks(data, monkeypatch):

@@ -19,8 +19,15 @@ Scale = Tuple[Optional[int], int]  # (long, short) in pixels; long None: no limi
 def resized_shape(height: int, width: int, scale: Scale, rule: str = 'mmcv') -> Tuple[int, int, float]:
     """(new height, new width, factor) of an image under one of the rules of :class:`ClipResize`.
 
-    ``factor`` is new / old size before rounding: one float, not the two ratios of the rounded sizes.
+    ``factor`` is new / old size before rounding: one float, not the two ratios of the rounded sizes. No side is below 1,
+    where the published rules round that of a very thin image to 0, which their libraries then refuse.
     """
+    new_h, new_w, factor = _by_rule(height, width, scale, rule)
+    # a very long and thin image would lose all of its short side
+    return max(new_h, 1), max(new_w, 1), factor
+
+
+def _by_rule(height: int, width: int, scale: Scale, rule: str) -> Tuple[int, int, float]:
     long, short = scale
     if rule == 'mmcv':
         factor = short / min(height, width)
@@ -38,7 +45,7 @@ def resized_shape(height: int, width: int, scale: Scale, rule: str = 'mmcv') -> 
     if rule == 'detr':
         small, large = min(height, width), max(height, width)
         if long is not None and large / small * short > long:
-            short = int(round(long * float(small) / float(large)))
+            short = max(int(round(long * float(small) / float(large))), 1)
         factor = short / small
         if width < height:
             return int(short * height / width), short, factor

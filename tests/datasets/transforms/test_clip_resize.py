@@ -32,6 +32,16 @@ def test_resized_shape_by_hand(args, expected):
     assert factor == pytest.approx(expected[2], rel=1e-12)
 
 
+@pytest.mark.parametrize('rule', ['mmcv', 'detectron2', 'detr'])
+@pytest.mark.parametrize('height, width', [(9000, 16), (16, 9000)])
+def test_a_very_thin_image_keeps_a_pixel(rule, height, width):
+    new_h, new_w, factor = resized_shape(height, width, (40, 20), rule)
+    assert min(new_h, new_w) == 1 and factor > 0
+    clip = ClipResize((40, 20), rule)(make_clip(1, height, width), np.random.default_rng(0))
+    assert_valid(clip)
+    assert clip.frames[0].image.shape[:2] == (new_h, new_w)
+
+
 def test_shape_agrees_with_mmcv():
     for height, width in SIZES:
         for scale in ((640, 360), (960, 480), (649, 353)):
