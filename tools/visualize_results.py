@@ -10,6 +10,7 @@ colour of the track that covers it, if one does. Files are named after the folde
 OUT/<video>/<frame>.jpg, OUT/<video>.jpg; --format sheet with a picture as --out puts all videos into that one picture.
 """
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import List, Optional, Sequence
@@ -68,7 +69,7 @@ def choose_videos(index: AnnotationIndex, wanted: Sequence[str]) -> List[tuple]:
 def frame_folder(folder: str, video: VideoRecord) -> str:
     """The folder, or the level JPEGImages below it."""
     inner = Path(folder) / 'JPEGImages'
-    return str(inner) if not (Path(folder) / video.file_names[0]).is_file() and inner.is_dir() else folder
+    return str(inner) if not os.path.isfile(Path(folder) / video.file_names[0]) and inner.is_dir() else folder
 
 
 def write_video(args: argparse.Namespace, video: VideoRecord, name: str, drawings: List[Drawing],

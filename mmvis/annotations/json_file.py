@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Union
 
-from mmvis.errors import InputError, InputMissingError, of_user_path
+from mmvis.errors import InputError, of_user_path
+from mmvis.structures.input_file import check_regular_file
 
 PathLike = Union[str, os.PathLike]
 
@@ -28,10 +29,9 @@ def read_bytes(path: PathLike) -> bytes:
 
     Raises:
         InputMissingError: there is no such file.
-        InputFileError: it cannot be read, or is a folder.
+        InputFileError: it cannot be read, or is no regular file.
     """
-    if not os.path.exists(path):
-        raise InputMissingError(f'{path}: there is no such file.')
+    check_regular_file(path, 'a JSON file')
     with of_user_path(path):
         return Path(path).read_bytes()
 
@@ -46,7 +46,7 @@ def parse_json(data: bytes, path: PathLike) -> Any:
         with no_garbage_collection():
             return json.loads(data)
     except ValueError as error:
-        raise InputError(f'{path}: not a JSON file ({error}).') from None
+        raise InputError(f'{path}: not a JSON file ({str(error).split(";")[0]}).') from None
     except RecursionError:
         raise InputError(f'{path}: not a JSON file that can be read: it is nested too deeply.') from None
 

@@ -229,8 +229,8 @@ class VISDataset(Dataset):
             present = set(os.listdir(self.img_prefix))
         for video in self.videos:
             where = f'{self.ann_file}: video {shown(video.video_id)}: file_names'
-            for name in video.file_names:
-                if (os.path.isabs(name) or '..' in name) and frame_below(self.img_prefix, name) is None:
+            for number, name in enumerate(video.file_names):
+                if (number == 0 or os.path.isabs(name) or '..' in name) and frame_below(self.img_prefix, name) is None:
                     raise InputError(f'{where}: {shown(name)} is not in the image folder {self.img_prefix}.')
             folder, *below = frame_below(self.img_prefix, video.file_names[0]).split(os.sep)
             if folder not in present:

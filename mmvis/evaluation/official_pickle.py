@@ -15,6 +15,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmvis.errors import InputError, of_user_path
+from mmvis.structures.input_file import check_regular_file
 
 from .journal import Piece
 
@@ -117,6 +118,7 @@ def read(path: Union[str, os.PathLike]) -> List[Tuple[dict, Any]]:
     Raises:
         InputError: it cannot be read, is another pickle, or a frame of it is not as above; the frame is told.
     """
+    check_regular_file(path, 'a pickle of results')
     with of_user_path(path, 'cannot be read'), open(path, 'rb') as file:
         try:
             frames = _Unpickler(file, encoding='latin1').load()

@@ -4,7 +4,8 @@ import json
 import os
 from typing import IO, Any, Iterator, Optional, Union
 
-from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
+from mmvis.errors import InputError, of_user_path
+from mmvis.structures.input_file import check_regular_file
 
 #: A token cut at the end of the buffer fails within this many characters of it ('-Infinity', 'false').
 _LONGEST_TOKEN = 16
@@ -29,16 +30,9 @@ def iterate_results(path: Union[str, os.PathLike], decoder: Optional[json.JSONDe
         InputMissingError, InputFileError: there is no such file, or it cannot be read.
         BrokenResults: not a JSON list, cut short, or not UTF-8; the sentence names the file and the entry.
     """
-    if not os.path.isfile(path):
-        if os.path.exists(path):
-            raise InputFileError(f'{path}: a results file is needed, this is {_kind(path)}.')
-        raise InputMissingError(f'{path}: there is no such file.')
+    check_regular_file(path, 'a results file')
     with of_user_path(path, 'cannot be read'), open(path, 'rb') as file:
         yield from _Scanner(str(path), file, decoder or json.JSONDecoder(), chunk_bytes).items()
-
-
-def _kind(path: Union[str, os.PathLike]) -> str:
-    return 'a folder' if os.path.isdir(path) else 'no regular file'
 
 
 class _Scanner:

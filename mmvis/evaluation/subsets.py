@@ -1,11 +1,12 @@
 """Short and long videos apart, as YouTube-VIS 2022 reports them."""
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Collection, Dict, List, Optional, Protocol, Union
 
-from mmvis.errors import InputError, of_user_path
+from mmvis.annotations import parse_json
+from mmvis.annotations.fields import as_id
+from mmvis.annotations.json_file import read_bytes
+from mmvis.errors import InputError, shown
 
 from .ground_truth import GroundTruth
 from .vis_eval import Evaluation, show
@@ -63,23 +64,27 @@ def find_long(truth: GroundTruth,
         frames: the longest of the short videos has at most so many.
 
     Raises:
-        ValueError: the file holds something else, or an id that the annotation file does not have.
+        InputError: the file cannot be read, holds something else, or an id that the annotation file does not have.
     """
     if file is None:
         return [video.video_id for video in truth.videos.values() if video.num_frames > frames]
-    with of_user_path(file, 'cannot be read'):
-        content = Path(file).read_bytes()
-    text = content.decode('utf-8-sig', errors='replace')
-    try:
-        listed = json.loads(text)
-    except ValueError:
-        listed = text.split()
-    if isinstance(listed, dict) and isinstance(listed.get('videos'), list):
-        listed = [video.get('id') if isinstance(video, dict) else video for video in listed['videos']]
-    if not isinstance(listed, list):
-        listed = [listed]
+    listed = _listed(read_bytes(file), file)
     by_text = {str(video_id): video_id for video_id in truth.videos}
     for video_id in listed:
         if str(video_id) not in by_text:
-            raise InputError(f'{file}: video {video_id!r} is not in {truth.path}.')
+            raise InputError(f'{file}: video {shown(video_id)} is not in {truth.path}.')
     return [by_text[str(video_id)] for video_id in listed]
+
+
+def _listed(content: bytes, file: Union[str, os.PathLike]) -> List[Any]:
+    """The ids in a file of one of the three kinds; ids that are written as 7.0 as integers."""
+    text = content.decode('utf-8-sig', errors='replace')
+    if text.lstrip()[:1] in ('{', '['):
+        listed = parse_json(content, file)
+        if isinstance(listed, dict):
+            if not isinstance(listed.get('videos'), list):
+                raise InputError(f'{file}: an annotation file with a list of videos is needed, or a list of ids.')
+            listed = [video.get('id') if isinstance(video, dict) else video for video in listed['videos']]
+    else:
+        listed = text.split()
+    return [value if as_id(value) is None else as_id(value) for value in listed]

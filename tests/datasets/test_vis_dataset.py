@@ -336,12 +336,12 @@ def test_file_names_may_be_relative_or_absolute(tmp_path, prefix):
     assert np.array_equal(named.load_image(1, 2), expected)
 
 
-@pytest.mark.parametrize('name', ['../../../secret.jpg', '/etc/passwd'])
-def test_a_frame_outside_the_image_folder_is_refused(tmp_path, name):
+@pytest.mark.parametrize('number, name', [(3, '../../../secret.jpg'), (3, '/etc/passwd'), (0, '.')])
+def test_a_frame_outside_the_image_folder_is_refused(tmp_path, number, name):
     ann_file = make_tiny_dataset(tmp_path)
-    edit_json(ann_file, lambda data: data['videos'][0]['file_names'].__setitem__(3, name))
+    edit_json(ann_file, lambda data: data['videos'][0]['file_names'].__setitem__(number, name))
     with pytest.raises(ValueError, match=f"video 10: file_names: '{name}' is not in the image folder"):
-        VISDataset('train', str(tmp_path), test_mode=True)
+        VISDataset(ann_file=str(ann_file), img_prefix=str(tmp_path / 'train' / 'JPEGImages'), test_mode=True)
 
 
 def test_a_file_of_crowds_alone_is_named(tmp_path):

@@ -73,9 +73,9 @@ def test_a_label_without_a_class():
 
 
 def test_what_is_no_file(tmp_path):
-    with pytest.raises(InputMissingError, match='x.pkl cannot be read: No such file'):
+    with pytest.raises(InputMissingError, match='x.pkl: there is no such file'):
         official_pickle.read(tmp_path / 'x.pkl')
-    with pytest.raises(InputFileError, match='cannot be read: Is a directory'):
+    with pytest.raises(InputFileError, match='a pickle of results is needed, this is a folder'):
         official_pickle.read(tmp_path)
 
 

@@ -113,11 +113,17 @@ def test_short_and_long_videos(eval_set, expected_numbers, tmp_path):
     (tmp_path / 'official.json').write_text(json.dumps(dict(videos=videos)))
     (tmp_path / 'ids.json').write_text(json.dumps(long_ids))
     (tmp_path / 'ids.txt').write_text('\n'.join(map(str, long_ids)))
-    for file in ('official.json', 'ids.json', 'ids.txt'):
+    (tmp_path / 'floats.json').write_text(json.dumps(list(map(float, long_ids))))
+    for file in ('official.json', 'ids.json', 'ids.txt', 'floats.json'):
         assert find_long(evaluator.truth, tmp_path / file) == long_ids
     (tmp_path / 'ids.txt').write_text('1\n99')
     with pytest.raises(ValueError, match="ids.txt: video 99 is not in|ids.txt: video '99' is not in"):
         find_long(evaluator.truth, tmp_path / 'ids.txt')
+    for text, sentence in (('[["1"]]', r"video \['1'\] is not in"), ('{"ids": [1]}', 'a list of videos is needed'),
+                           ('[' * 100000, 'nested too deeply'), ('[1, ', 'not a JSON file')):
+        (tmp_path / 'ids.txt').write_text(text)
+        with pytest.raises(InputError, match=f'ids.txt: .*{sentence}'):
+            find_long(evaluator.truth, tmp_path / 'ids.txt')
     with pytest.raises(ValueError, match='all 16 videos are short'):
         evaluate_short_long(evaluator, [])
 

@@ -254,6 +254,12 @@ def test_pictures_of_odd_ids_and_names_stay_in_the_folder_and_apart(data, monkey
                     ('.mp4', '.jpg', *(f'/{2 * number + i}{kind}.jpg' for i in (0, 1) for kind in ('.jpeg', '.jpg')))}
 
 
+def test_a_frame_whose_name_no_file_can_have_is_missing(data):
+    edit_json(data / 'valid.json', lambda content: content['videos'][0]['file_names'].__setitem__(0, 'a' * 5000))
+    code, _, err = run('visualize_results', data / 'results.json', data / 'valid.json', data / 'valid', '--out', data / 'vis')
+    assert code == 1 and err.startswith('error: frame ') and err.count('\n') == 1 and 'File name too long' in err
+
+
 def test_a_full_disk_ends_a_drawing_with_a_sentence(data, monkeypatch):
     common = ('visualize_results', data / 'results.json', data / 'valid.json', data / 'valid', '--out', data / 'vis')
     with files_end_at(1_000):
