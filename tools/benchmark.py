@@ -134,7 +134,8 @@ class OurFrames:
                     run = run or VideoRun(self.model, chunk['video'])
                     self.objects += [len(frame) for frame in run.step(chunk['inputs']).frames]
                 yield
-            run.finish()
+            for _ in run.finish().frames:
+                pass
 
     def __call__(self) -> None:
         next(self._chunks)

@@ -13,8 +13,9 @@ import numpy as np
 
 from mmvis.datasets import SampleKey
 from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool
+from mmvis.models.frame_sample import FrameSample
 from mmvis.registry import DATASETS
-from mmvis.structures import FrameInstances, FrameSample, encode_masks
+from mmvis.structures import FrameInstances, encode_masks
 from mmvis.structures.output_file import check_output_folder
 from mmvis.visualization import contact_sheet, draw_frame, write_image
 from mmvis.visualization.names import safe_name

@@ -63,6 +63,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
                         help='take what fits of a checkpoint of another model')
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--live', action='store_true',
+                        help='run a file as if it had no end, by the rule for cameras and streams')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config')
     args = parser.parse_args()
@@ -124,8 +126,12 @@ class View:
         self.file = VideoFile(path, fps) if path else None
         self.fault: Optional[InputError] = None
 
+    @property
+    def is_drawing(self) -> bool:
+        return self.file is not None or self.window
+
     def add(self, image: np.ndarray, frame: FrameInstances) -> None:
-        if self.file is None and not self.window:
+        if not self.is_drawing:
             return
         picture = draw_frame(image, frame, self.classes, self.thresh)
         if self.file:
@@ -155,15 +161,12 @@ def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, v
           max_frames: Optional[int]) -> Optional[Exception]:
     """Run a source to its end, or until it is to stop; returns what went wrong in the middle, if something did.
 
-    The frames before a fault are written as if the video ended there.
+    The frames before a fault are written as if the video ended there. Pictures wait for their results, as many as the
+    model is behind; where all results come at the end, the source is read again for the drawing.
     """
-    waiting: Deque[np.ndarray] = deque()  # frames without a result: as many as the model lags behind
+    waiting: Deque[np.ndarray] = deque()
+    at_end = predictor.lag is None
     progress, fault = Progress(source.num_frames), None
-
-    def put(result: FrameInstances) -> None:
-        writer.add(result)
-        view.add(waiting.popleft(), result)
-        progress.add(result)
 
     images = itertools.islice(source, max_frames)
     while not stop.asked or predictor.video is None:
@@ -177,18 +180,29 @@ def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, v
             break
         if image is None:
             break
-        waiting.append(image)
+        progress.add()
+        if not at_end:
+            waiting.append(image)
         if predictor.frame_idx == 1:
             writer.open()
             writer.start(predictor.video)
         if result is not None:
-            put(result)
+            writer.add(result)
+            view.add(waiting.popleft(), result)
     try:
         rest, tracks = predictor.finish()
     except Exception as error:
         raise fault or error
+    pictures = iter(source if at_end and view.is_drawing else waiting)
     for result in rest:
-        put(result)
+        writer.add(result)
+        if view.is_drawing and pictures is not None:
+            try:
+                picture = next(pictures)
+            except Exception as error:  # the file was changed meanwhile: the results are whole all the same
+                fault, pictures = fault or error, None
+            else:
+                view.add(picture, result)
     writer.end(tracks)
     print(f'{progress.frames} frames, {len(tracks)} tracks{", stopped" if stop.asked else ""}', flush=True)
     return fault
@@ -201,12 +215,12 @@ class Progress:
         self.frames, self.of = 0, f' of {num_frames}' if num_frames else ''
         self._last = (time.perf_counter(), 0)
 
-    def add(self, result: FrameInstances) -> None:
+    def add(self) -> None:
+        """A frame was taken in."""
         self.frames += 1
         now, (then, before) = time.perf_counter(), self._last
         if now - then >= _INTERVAL:
-            print(f'frame {self.frames}{self.of}, {(self.frames - before) / (now - then):.1f} frames/s, '
-                  f'{len(result)} objects', flush=True)
+            print(f'frame {self.frames}{self.of}, {(self.frames - before) / (now - then):.1f} frames/s', flush=True)
             self._last = (now, self.frames)
 
 
@@ -230,8 +244,9 @@ def main() -> None:
     source = open_source(args.source, damaged)  # before the model: a wrong name is told at once
     overlay, window = choose_outputs(args, source, str(find_config(config)), checkpoint)
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
-                             endless=source.live, load_anyway=args.load_anyway)
-    lag = f', {predictor.lag} frames behind' if predictor.lag else ''
+                             load_anyway=args.load_anyway)
+    predictor.reset(live=args.live or source.live, again=None if source.live else source)
+    lag = ', results at the end' if predictor.lag is None else f', {predictor.lag} frames behind' if predictor.lag else ''
     print(f'{type(predictor.model).__name__} on {predictor.device}{lag}: {source.name}', flush=True)
     # Where nothing tells the category ids, the labels stand for them.
     writer = ResultsWriter(args.out, [predictor.video_id], predictor.category_ids or range(1000),

@@ -77,6 +77,8 @@ def parse_args() -> argparse.Namespace:
                         help='save the overlays as DIR/<video>/<frame>.jpg')
     parser.add_argument('--thresh', type=float, default=0.3, metavar='F',
                         help='instances with a lower score are not drawn (0.3)')
+    parser.add_argument('--live', action='store_true',
+                        help='run the videos as if they had no end, by the rule for cameras and streams')
     parser.add_argument('--analysis', metavar='DIR',
                         help='save what the slots of InstanceFormer look at as DIR/<video id>.npz, for tools/analysis')
     parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
@@ -188,6 +190,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     if output is not None:
         loop.writer = ResultsWriter(str(output.json), dataset.video_ids, dataset.metainfo['category_ids'],
                                     describe_run(cfg, args, dataset), output.pickle, frames_of(dataset))
+    loop.live = args.live
     loop.sinks = drawers(args, dataset, cfg.work_dir)
     try:
         runner.test()
@@ -229,7 +232,7 @@ def describe_run(cfg: Config, args: argparse.Namespace, dataset) -> Dict[str, An
     settings = {key: value for key, value in cfg.test_dataloader.dataset.items() if key not in _NOT_COMPARED}
     return dict(annotations=_file_digest(dataset.ann_file), checkpoint=_file_digest(args.checkpoint),
                 videos=len(dataset.videos), classes=list(dataset.metainfo['category_ids']), precision=args.precision,
-                model=_digest(cfg.model), test_dataloader=_digest(settings), mmvis=mmvis.__version__)
+                live=args.live, model=_digest(cfg.model), test_dataloader=_digest(settings), mmvis=mmvis.__version__)
 
 
 def frames_of(dataset) -> Callable[[Union[int, str]], Optional[List[List[int]]]]:

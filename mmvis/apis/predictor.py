@@ -1,5 +1,6 @@
 """Frame by frame: a model with the state of one video."""
 import copy
+import itertools
 import logging
 import os
 import threading
@@ -20,21 +21,21 @@ from mmvis.datasets.sample_set import CATEGORIES
 from mmvis.datasets.transforms import ClipCompose
 from mmvis.engine.class_numbers import check_classes, check_trained, fill_class_number
 from mmvis.engine.config import load_config
-from mmvis.engine.loops import VideoRun
+from mmvis.engine.loops import ImageReader, Mode, VideoRun
 from mmvis.errors import InputError
 from mmvis.models.base import VISModel
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.registry import DATASETS, MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
-from .sources import Source, open_source
+from .sources import ReadAgain, Source, open_source
 
 
 class VISPredictor:
     """Detects, segments and tracks the objects of a video, frame after frame.
 
-    One predictor holds one video at a time, and nothing of a frame once its result is out: with ``endless``, input
-    without end runs in constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the
+    One predictor holds one video at a time, and nothing of a frame once its result is out: a ``live`` source, without
+    end, runs in constant memory. The way of a frame is that of ``tools/test_video.py``: the test pipeline of the
     config, the data preprocessor, ``start``, ``step`` and ``finish`` of the model.
 
     A predictor may be used from any thread, but from one at a time and for one video at a time: a call while another is
@@ -48,12 +49,12 @@ class VISPredictor:
         precision: 'fp32', 'bf16' or 'fp16' (CUDA only).
         score_thr: instances with a lower score in a frame are left out of its result.
         cfg_options: dotted keys of the config to change.
-        endless: input without end, such as a camera: systems whose published rule remembers everything forget
-            (``VISModel.bound_memory``).
         load_anyway: take what fits of a checkpoint of another model.
 
+
     Attributes:
-        lag: by how many frames ``step`` is behind: the result of frame t comes when frame t + lag is given.
+        lag: by how many frames ``step`` is behind: the result of frame t comes when frame t + lag is given. None: the
+            system chooses its tracks when the video ends, and all results come with ``finish``.
         classes: name of each label; None if neither the config nor the checkpoint nor the annotation file tells.
         category_ids: the id of each label in the annotation file; None as ``classes``.
         video: what is known of the current video; None before its first frame.
@@ -65,8 +66,7 @@ class VISPredictor:
 
     def __init__(self, config: Union[str, os.PathLike, Config], checkpoint: Union[str, os.PathLike],
                  device: Optional[Union[str, torch.device]] = None, precision: str = 'fp32', score_thr: float = 0.,
-                 cfg_options: Optional[Dict[str, Any]] = None, endless: bool = False,
-                 load_anyway: bool = False) -> None:
+                 cfg_options: Optional[Dict[str, Any]] = None, load_anyway: bool = False) -> None:
         if not isinstance(config, Config):
             config = load_config(os.fspath(config), cfg_options)
         else:
@@ -78,8 +78,6 @@ class VISPredictor:
         self.model: VISModel = MODELS.build(config.model)
         report = load_checkpoint(self.model, checkpoint, logger='silent')
         check_trained(report, os.fspath(checkpoint), self.model, anyway=load_anyway)
-        if endless:
-            self.model.bound_memory()
         self.model.to(_find_device(device))
         optimize_for_inference(self.model, precision)
         self.pipeline = ClipCompose(dataset.get('pipeline', ()))
@@ -98,8 +96,11 @@ class VISPredictor:
         return twin
 
     @property
-    def lag(self) -> int:
-        return self.model.lag
+    def lag(self) -> Optional[int]:
+        if self._run is None:  # before the first frame: what is not known yet does not matter here
+            unknown = VideoInfo(self.video_id, (1, 1), (1, 1), 1.)
+            return VideoRun(self.model, unknown, None, self._mode, lambda first, end: torch.empty(0)).lag
+        return self._run.lag
 
     @property
     def device(self) -> torch.device:
@@ -109,19 +110,28 @@ class VISPredictor:
     def video(self) -> Optional[VideoInfo]:
         return None if self._run is None else self._run.video
 
-    def reset(self, video_id: Union[int, str] = 1) -> None:
-        """Begin a new video; what is left of the present one is dropped."""
-        with self._turn.take():
-            self._begin(video_id)
+    def reset(self, video_id: Union[int, str] = 1, live: bool = False,
+              again: Optional[Iterable[np.ndarray]] = None) -> None:
+        """Begin a new video; what is left of the present one is dropped.
 
-    def _begin(self, video_id: Union[int, str]) -> None:
+        Args:
+            live: it has no end: what the system remembers is bounded, and one that chooses its tracks at the end shows
+                at once what leads so far.
+            again: gives the frames of the video once more, for systems that pass over it twice.
+        """
+        with self._turn.take():
+            self._begin(video_id, live, again)
+
+    def _begin(self, video_id: Union[int, str], live: bool = False,
+               again: Optional[Iterable[np.ndarray]] = None) -> None:
         self.video_id = video_id
+        self._mode = Mode(live, gradients=torch.inference_mode)
+        self._images = None if again is None else self._image_reader(again)
         self.frame_idx = 0  # of the next frame
         self._run: Optional[VideoRun] = None
         self._final: Deque[FrameInstances] = deque()
         self._owner = object()  # of the video: run() knows its own by it
 
-    @torch.inference_mode()
     def step(self, frame: np.ndarray) -> Optional[FrameInstances]:
         """Take the next frame of the video.
 
@@ -130,8 +140,8 @@ class VISPredictor:
 
         Returns:
             The instances of the oldest frame that is final and not yet returned, which is this frame if ``lag`` is 0.
-            Otherwise it is the frame given ``lag`` calls ago, and None during the first ``lag`` calls; ``finish`` gives
-            the rest. No frame is lost or returned twice.
+            Otherwise it is the frame given ``lag`` calls ago, and None during the first ``lag`` calls (always if ``lag``
+            is None); ``finish`` gives the rest. No frame is lost or returned twice.
 
         Raises:
             ValueError: the frame is not of this form, or of another size than those before it. The video can go on.
@@ -142,19 +152,18 @@ class VISPredictor:
 
     def _step(self, frame: np.ndarray) -> Optional[FrameInstances]:
         self._check(frame)
-        image = np.ascontiguousarray(frame)
-        clip = Clip(self.video_id, None, image.shape[:2], [ClipFrame(self.frame_idx, image)], self.inclusive)
-        chunk = pack_chunk(self.pipeline(clip, np.random.default_rng(0)))
+        chunk = self._prepare(frame, self.frame_idx)
         if self._run is None:
-            self._run = VideoRun(self.model, chunk['video'], self.category_ids and len(self.category_ids))
+            num_labels = self.category_ids and len(self.category_ids)
+            self._run = VideoRun(self.model, chunk['video'], num_labels, self._mode, self._images)
         self.frame_idx += 1
         self._final.extend(self._run.step(chunk['inputs']).frames)
         return self._select(self._final.popleft()) if self._final else None
 
-    @torch.inference_mode()
-    def finish(self) -> Tuple[List[FrameInstances], List[TrackScore]]:
+    def finish(self) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """End of the video: the frames that ``step`` still owes and the verdicts on the tracks; then a new one begins.
 
+        The frames are made one by one, when they are taken; they may be taken once, also after a new video has begun.
         A verdict gives class and score of a track for the whole video. The frames that ``step`` has returned are not
         kept: join them with ``VideoResult.from_frames`` if you have kept them.
 
@@ -164,20 +173,21 @@ class VISPredictor:
         with self._turn.take():
             return self._finish()
 
-    def _finish(self) -> Tuple[List[FrameInstances], List[TrackScore]]:
-        frames, self.tracks = [], []
+    def _finish(self) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
+        frames, self.tracks = iter(()), []
         if self._run is not None:
             last = self._run.finish()
-            frames = [self._select(frame) for frame in (*self._final, *last.frames)]
+            frames = map(self._select, itertools.chain(self._final, last.frames))
             self.tracks = last.scores
-        self._begin(self.video_id)
+        self._begin(self.video_id, self._mode.live)
         return frames, self.tracks
 
     def run(self, source: Union[Source, Iterable[np.ndarray]]) -> Iterator[Tuple[int, FrameInstances]]:
         """A whole video, or a camera until it is stopped; afterwards ``tracks`` holds the verdicts.
 
         Args:
-            source: whatever ``open_source`` takes, or frames as ``step`` takes them.
+            source: whatever ``open_source`` takes, or frames as ``step`` takes them. Cameras and streams are live. What
+                passes over the video twice needs a source or a list: a generator gives its frames once.
 
         Yields:
             ``frame_idx`` (0-based) and instances of every frame, in order, as soon as they are final.
@@ -189,7 +199,9 @@ class VISPredictor:
         return self._run_frames(frames)
 
     def _run_frames(self, frames: Iterable[np.ndarray]) -> Iterator[Tuple[int, FrameInstances]]:
-        self.reset()
+        live = getattr(frames, 'live', False)
+        once = live or isinstance(frames, Iterator)
+        self.reset(live=live, again=None if once else frames)
         owner, number = self._owner, 0
         for number, frame in enumerate(frames):
             self._check_owner(owner, number)
@@ -206,6 +218,17 @@ class VISPredictor:
             raise RuntimeError(f'The predictor was used for something else between two frames of run() (before frame '
                                f'{frame_idx}): one predictor holds one video. Take copy.copy(predictor) for another '
                                'one.')
+
+    def _prepare(self, frame: np.ndarray, frame_idx: int) -> Dict[str, Any]:
+        """A test chunk (see ``VISDataset``) of one frame."""
+        image = np.ascontiguousarray(frame)
+        clip = Clip(self.video_id, None, image.shape[:2], [ClipFrame(frame_idx, image)], self.inclusive)
+        return pack_chunk(self.pipeline(clip, np.random.default_rng(0)))
+
+    def _image_reader(self, again: Iterable[np.ndarray]) -> ImageReader:
+        frames = ReadAgain(again)
+        return lambda first, end: torch.cat([self._prepare(frame, first + number)['inputs']
+                                             for number, frame in enumerate(frames(first, end))])
 
     def _check(self, frame: Any) -> None:
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 \

@@ -1,12 +1,14 @@
 """Where frames come from: a video file, pictures, a camera, a stream. Each source gives uint8 [h, w, 3] BGR frames."""
 import glob
+import itertools
 import logging
+import math
 import os
 import re
 import stat
 import threading
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Union
+from typing import Iterable, Iterator, List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -42,6 +44,26 @@ class FrameSource:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         raise NotImplementedError
+
+
+class ReadAgain:
+    """Frames of a source a second time, by their numbers; what rises is read in one go.
+
+    Args:
+        frames: may be iterated over again, and gives the same then.
+    """
+
+    def __init__(self, frames: Iterable[np.ndarray]) -> None:
+        self._frames, self._iterator, self._next = frames, iter(()), math.inf
+
+    def __call__(self, first: int, end: int) -> Iterator[np.ndarray]:
+        """Frames ``first`` to ``end - 1``, uint8 [h, w, 3] BGR each."""
+        if first < self._next:
+            self._iterator, self._next = iter(self._frames), 0
+        for number, frame in enumerate(itertools.islice(self._iterator, end - self._next), start=self._next):
+            self._next = number + 1
+            if number >= first:
+                yield frame
 
 
 def open_source(source: Source, on_damage: Optional[OnDamage] = None) -> FrameSource:

@@ -8,7 +8,8 @@ from mmengine.registry import FUNCTIONS
 from mmengine.structures import InstanceData
 
 from mmvis.errors import InputError
-from mmvis.structures import FrameSample, VideoInfo
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import VideoInfo
 
 
 @dataclass

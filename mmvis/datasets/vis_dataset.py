@@ -2,11 +2,12 @@
 import logging
 import os
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations
@@ -180,10 +181,18 @@ class VISDataset(Dataset):
         video = self.videos[video_index]
         first = (chunk - int(self._chunk_ptr[video_index])) * self.chunk_size
         last = min(first + self.chunk_size, video.num_frames)
+        return dict(self._load_chunk(video_index, first, last), frame_idx=first, is_last=last == video.num_frames)
+
+    def image_reader(self, video_id: Union[int, str]) -> Callable[[int, int], Tensor]:
+        """``images(first, end)`` of a video: the ``inputs`` of a test chunk of these frames."""
+        video_index = self.video_ids.index(video_id)
+        return lambda first, end: self._load_chunk(video_index, first, end)['inputs']
+
+    def _load_chunk(self, video_index: int, first: int, end: int) -> Dict[str, Any]:
+        video = self.videos[video_index]
         clip = Clip(video.video_id, video.num_frames, (video.height, video.width),
-                    [ClipFrame(t, self.load_image(video_index, t)) for t in range(first, last)], self.inclusive)
-        clip = self.pipeline(clip, np.random.default_rng(0))
-        return dict(pack_chunk(clip), frame_idx=first, is_last=last == video.num_frames)
+                    [ClipFrame(t, self.load_image(video_index, t)) for t in range(first, end)], self.inclusive)
+        return pack_chunk(self.pipeline(clip, np.random.default_rng(0)))
 
     # -- construction --------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Inference over videos: the one way through ``start``, ``step`` and ``finish``, and the Val and Test loops on it."""
 import time
-from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Protocol, Sequence, Union
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Protocol, Sequence, Union
 
 import torch
 from mmengine.dist import get_world_size, is_main_process
@@ -27,53 +27,103 @@ PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 @dataclass
 class VideoStep:
-    """What one step of inference gave: frames of ``video`` that are now final.
+    """What one step of inference gave: ``frames`` of ``video`` that are now final, to be taken once.
 
-    ``is_first`` marks the first step of a video; ``scores``, the verdicts on its tracks, come with its last step and
-    are None before.
+    ``num_taken`` frames went in. ``is_first`` marks the first step of a video; ``scores``, the verdicts on its tracks,
+    come with its last step and are None before.
     """
     video: VideoInfo
-    frames: List[FrameInstances]
+    frames: Iterable[FrameInstances]
+    num_taken: int = 0
     scores: Optional[List[TrackScore]] = None
     is_first: bool = False
+
+
+#: ``images(first, end)``: frames of a video at the size of the network, uint8 [end - first, 3, height, width] BGR.
+ImageReader = Callable[[int, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a model runs over videos.
+
+    Attributes:
+        live: see ``VISModel.start``.
+        dtype: of autocast; None: without.
+        gradients: ``torch.no_grad``, or ``torch.inference_mode``, which saves a little more time where the model is not
+            trained afterwards.
+    """
+    live: bool = False
+    dtype: Optional[torch.dtype] = None
+    gradients: Callable[[], AbstractContextManager] = torch.no_grad
 
 
 class VideoRun:
     """One video on its way through a model.
 
-    Gradients are off; ``torch.inference_mode()`` around it saves a little more time where the model is not trained
-    afterwards.
+    Gradients are off and autocast is on only while the model runs, never while the caller has the control.
 
     Args:
         model: the bare model (no wrapper), in eval mode.
         video: what is known of the video.
         num_labels: how many categories the data have; tracks of other classes that the model knows get no verdict.
+        mode: how the model runs.
+        images: reads frames of the video again, where that can be done.
     """
 
-    @torch.no_grad()
-    def __init__(self, model: VISModel, video: VideoInfo, num_labels: Optional[int] = None) -> None:
-        self.model, self.video, self.num_labels = model, video, num_labels
-        self.state = model.start(video)
+    def __init__(self, model: VISModel, video: VideoInfo, num_labels: Optional[int] = None, mode: Mode = Mode(),
+                 images: Optional[ImageReader] = None) -> None:
+        self.model, self.video, self.num_labels, self.mode = model, video, num_labels, mode
+        reader = None if images is None else lambda first, end: self._prepare(images(first, end))
+        with self._inside():
+            self.state = model.start(video, self.mode.live, reader)
         self._is_first = True
 
-    @torch.no_grad()
+    @property
+    def lag(self) -> Optional[int]:
+        """By how many frames the steps are behind; None: all frames come with ``finish``."""
+        return self.model.lag(self.state)
+
     def step(self, images: Tensor) -> VideoStep:
         """Take the next frames: uint8 [T, 3, height, width] BGR at the size ``video.img_shape``."""
-        frames = self.model.data_preprocessor({'inputs': [images]}, False)['inputs']
         is_first, self._is_first = self._is_first, False
-        return VideoStep(self.video, self.model.step(self.state, frames), is_first=is_first)
+        with self._inside():
+            frames = self.model.step(self.state, self._prepare(images))
+        return VideoStep(self.video, frames, len(images), is_first=is_first)
 
-    @torch.no_grad()
     def finish(self) -> VideoStep:
-        """End of the video: the frames still owed and the verdicts."""
-        frames, scores = self.model.finish(self.state)
+        """End of the video: the frames still owed, made one by one as they are taken, and the verdicts."""
+        with self._inside():
+            frames, scores = self.model.finish(self.state)
         if self.num_labels is not None:
             scores = [score for score in scores if score.label < self.num_labels]
-        return VideoStep(self.video, frames, scores)
+        return VideoStep(self.video, self._each(frames), scores=scores)
+
+    def _each(self, frames: Iterable[FrameInstances]) -> Iterator[FrameInstances]:
+        frames = iter(frames)
+        while True:
+            with self._inside():
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        return self.model.data_preprocessor({'inputs': [images]}, False)['inputs']
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(self.mode.gradients())
+            if self.mode.dtype is not None:
+                device = torch.device(self.model.data_preprocessor.device)
+                stack.enter_context(torch.autocast(device.type, dtype=self.mode.dtype))
+            yield
 
 
-def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]],
-               num_labels: Optional[int] = None) -> Iterator[VideoStep]:
+def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]], num_labels: Optional[int] = None,
+               mode: Mode = Mode(),
+               images_of: Optional[Callable[[Union[int, str]], ImageReader]] = None) -> Iterator[VideoStep]:
     """Drive a model over the chunks of videos, in order, one video after another.
 
     Args:
@@ -81,6 +131,8 @@ def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]],
         chunks: ``dict(inputs, video, is_last)``, each value in a list of one, as a data loader collates it: images
             uint8 [T, 3, height, width] BGR, a VideoInfo, whether the chunk is the last of its video.
         num_labels: see VideoRun.
+        mode: how the model runs.
+        images_of: video id -> what reads the video again, for systems that pass over it twice.
 
     Yields:
         A step for every chunk, and one more with the verdicts at the end of every video.
@@ -93,7 +145,8 @@ def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]],
         if chunk is None:
             return
         if run is None:
-            run = VideoRun(model, chunk['video'][0], num_labels)
+            video = chunk['video'][0]
+            run = VideoRun(model, video, num_labels, mode, images_of and images_of(video.video_id))
         yield run.step(chunk['inputs'][0])
         if chunk['is_last'][0]:
             yield run.finish()
@@ -111,13 +164,16 @@ class FrameSink(Protocol):
 
 
 def feed(step: VideoStep, sinks: Iterable[FrameSink]) -> None:
-    """Hand a step to the sinks."""
-    for sink in sinks:
-        if step.is_first:
+    """Hand a step to the sinks, a frame to all of them before the next is taken."""
+    sinks = list(sinks)
+    if step.is_first:
+        for sink in sinks:
             sink.start(step.video)
-        for frame in step.frames:
+    for frame in step.frames:
+        for sink in sinks:
             sink.add(frame)
-        if step.scores is not None:
+    if step.scores is not None:
+        for sink in sinks:
             sink.end(step.scores)
 
 
@@ -161,7 +217,7 @@ class _VideoLoop(BaseLoop):
             raise InputError(f'{self.mode}_dataloader.batch_size is {batch_size!r}, but videos are run chunk by chunk: '
                              'it must be 1 (dataset.chunk_size is the number of frames in a step).')
         super().__init__(runner, dataloader)
-        self.precision = precision
+        self.model_mode = Mode(dtype=PRECISIONS[precision])
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = self.dataset.metainfo
         runner.visualizer.dataset_meta = self.dataset.metainfo
@@ -198,18 +254,12 @@ class _VideoLoop(BaseLoop):
         videos = [self.dataset.videos[index] for index in self.dataloader.sampler.rank_videos()]
         progress = _Progress(self.runner.logger, len(videos), sum(video.num_frames for video in videos))
         sinks = sinks + [memory] if memory else sinks
-        with self._autocast(model):
-            for step in run_videos(model, self.dataloader, len(self.dataset.metainfo['category_ids'])):
-                feed(step, sinks)
-                if step.scores is not None and self.evaluator.metrics:
-                    self.evaluator.process(data_samples=[memory.read(step.video.video_id)], data_batch=None)
-                progress.add(step)
-
-    def _autocast(self, model: VISModel):
-        dtype = PRECISIONS[self.precision]
-        if dtype is None:
-            return nullcontext()
-        return torch.autocast(torch.device(model.data_preprocessor.device).type, dtype=dtype)
+        num_labels = len(self.dataset.metainfo['category_ids'])
+        for step in run_videos(model, self.dataloader, num_labels, self.model_mode, self.dataset.image_reader):
+            feed(step, sinks)
+            if step.scores is not None and self.evaluator.metrics:
+                self.evaluator.process(data_samples=[memory.read(step.video.video_id)], data_batch=None)
+            progress.add(step)
 
 
 @LOOPS.register_module()
@@ -225,6 +275,7 @@ class VideoTestLoop(_VideoLoop):
     Attributes:
         writer: a ResultsWriter, or None. Videos that a killed run has finished are not run again; they are read from
             its journal for the metrics.
+        live: run the videos as if they had no end (see ``VISModel.start``).
         sinks: more takers of every frame, such as the drawer of overlays.
     """
     mode = 'test'
@@ -233,9 +284,10 @@ class VideoTestLoop(_VideoLoop):
         super().__init__(*args, **kwargs)
         self.writer: Optional[ResultsWriter] = None
         self.sinks: List[FrameSink] = []
+        self.live = False
 
-    @torch.inference_mode()
     def run_all(self) -> None:
+        self.model_mode = replace(self.model_mode, live=self.live, gradients=torch.inference_mode)
         writer = self.writer
         if writer is None:
             return self.run_rank(self.sinks, VideoCollector() if self.evaluator.metrics else None)
@@ -261,7 +313,7 @@ class _Progress:
         self.begin = self.last = time.perf_counter()
 
     def add(self, step: VideoStep) -> None:
-        self.frames += len(step.frames)
+        self.frames += step.num_taken
         self.videos += step.scores is not None
         now = time.perf_counter()
         if self.videos < self.num_videos and now - self.last < self.interval:

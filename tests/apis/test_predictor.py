@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+import helpers.at_end_tracker  # noqa: F401
 import helpers.burst_tracker  # noqa: F401  (registers the toys)
 from helpers.resident import needs_proc, resident_kib
 from helpers.tiny_masktrack import NUM_CLASSES, tiny_config, tiny_model
@@ -23,6 +24,7 @@ CATEGORIES = [{'id': 3 * index + 2, 'name': f'class {index}'} for index in range
 MODELS = {
     'at once': dict(type='ToyTracker', num_classes=NUM_CLASSES),
     'three late': dict(type='ToyTracker', num_classes=NUM_CLASSES, lag=3),
+    'at the end': dict(type='AtEndTracker', num_classes=NUM_CLASSES),
     'later than the video': dict(type='ToyTracker', num_classes=NUM_CLASSES, lag=40),
     'bursts': dict(type='BurstTracker', num_classes=NUM_CLASSES, window=4),
     'MaskTrackRCNN': tiny_config()}
@@ -111,9 +113,11 @@ def test_step_is_late_by_lag_frames_and_finish_gives_the_rest(data, name, lag):
         steps = [predictor.step(noise(i)) for i in range(9)]
         assert [frame and frame.frame_idx for frame in steps] == [None] * lag + list(range(9 - lag))
         rest, tracks = predictor.finish()
+        assert not isinstance(rest, list)  # one by one
         assert [frame.frame_idx for frame in rest] == list(range(9 - lag, 9))
         assert len(tracks) == 3 and predictor.tracks == tracks
-    assert predictor.finish() == ([], [])
+    rest, tracks = predictor.finish()
+    assert list(rest) == [] == tracks
 
 
 def test_reset_forgets_the_video(data):
@@ -146,7 +150,7 @@ def test_a_copy_is_another_video_on_the_same_weights_in_a_thread_of_its_own(data
 @pytest.mark.parametrize('call', ['step', 'finish', 'reset', 'run'])
 def test_a_call_while_another_thread_is_at_work_is_refused_and_changes_nothing(data, call):
     predictor = make_predictor(data, 'three late')
-    expected = [predictor.step(noise(number)) for number in range(5)] + predictor.finish()[0]
+    expected = [*(predictor.step(noise(number)) for number in range(5)), *predictor.finish()[0]]
     started, go_on, results = threading.Event(), threading.Event(), []
     step = predictor.model.step
 
@@ -167,7 +171,7 @@ def test_a_call_while_another_thread_is_at_work_is_refused_and_changes_nothing(d
     twin.reset()
     go_on.set()
     work.join()
-    assert_equal([frame for frame in results + predictor.finish()[0] if frame],
+    assert_equal([frame for frame in [*results, *predictor.finish()[0]] if frame],
                  [frame for frame in expected if frame])
     assert predictor.step(noise(0)) is None  # the turn was given back
 
@@ -288,6 +292,30 @@ def test_endless_input_takes_constant_memory(data, name):
     assert sizes[1100] <= sizes[100] * 1.2
 
 
-def test_endless_asks_the_model_to_forget(data):
-    assert make_predictor(data, 'MaskTrackRCNN').model.tracker.max_age is None
-    assert make_predictor(data, 'MaskTrackRCNN', endless=True).model.tracker.max_age == 300
+def test_of_a_live_source_the_model_forgets(data):
+    predictor = make_predictor(data, 'MaskTrackRCNN')
+    predictor.reset(live=True)
+    predictor.step(noise(0))
+    assert predictor._run.state.memory.max_age == 300
+    predictor.finish()
+    predictor.reset()
+    predictor.step(noise(0))
+    assert predictor._run.state.memory.max_age is None
+
+
+def test_what_chooses_at_the_end_reads_the_source_again(data):
+    expected = list(make_predictor(data, 'at once').run([noise(i) for i in range(5)]))
+    predictor = make_predictor(data, 'at the end')
+    frames = [noise(i) for i in range(5)]
+    results = list(predictor.run(frames))
+    assert_equal([frame for _, frame in results], [frame for _, frame in expected])
+    predictor.reset(again=frames)
+    assert predictor.lag is None
+    assert [predictor.step(frame) for frame in frames] == [None] * 5
+    rest, _ = predictor.finish()
+    predictor.reset(live=True)
+    predictor.step(noise(9, (32, 32)))  # a new video does not disturb the frames of the last one
+    assert predictor.lag == 0
+    assert_equal(list(rest), [frame for _, frame in expected])
+    with pytest.raises(InputError, match='can be read once only'):
+        list(predictor.run(frame for frame in frames))

@@ -18,7 +18,7 @@ from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.clip import ClipFrame
 from mmvis.errors import InputError
 from mmvis.registry import DATASETS
-from mmvis.structures import FrameSample
+from mmvis.models.frame_sample import FrameSample
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 PAIRS = dict(type='KeyReferencePairs')

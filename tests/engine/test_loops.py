@@ -1,5 +1,6 @@
 """The way through start, step and finish, under mmengine's Runner."""
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from helpers.at_end_tracker import AtEndTracker
 from helpers.resident import needs_proc, resident_kib
 from helpers.toy_tracker import ToyTracker
-from mmvis.engine.loops import VideoTestLoop, VideoValLoop, run_videos
+from mmvis.engine.loops import Mode, VideoTestLoop, VideoValLoop, feed, run_videos
 from mmvis.errors import InputError
 from mmvis.evaluation.results_writer import ResultsWriter
 from mmvis.models.layers.stages import StageTimer
@@ -36,6 +38,10 @@ class ToyVideos(Dataset):
 
     def image(self, index, frame):
         return torch.from_numpy(np.random.default_rng((index, frame)).integers(0, 255, (3, 8, 12), np.uint8))
+
+    def image_reader(self, video_id):
+        index = [video.video_id for video in self.videos].index(video_id)
+        return lambda first, end: torch.stack([self.image(index, t) for t in range(first, end)])
 
     def __getitem__(self, chunk):
         index, first, length = self.chunks[chunk]
@@ -119,7 +125,7 @@ def write_results(tmp_path, name, **kwargs):
 
 
 def test_steps_follow_the_videos():
-    steps = list(run_videos(ToyTracker().eval(), loader()))
+    steps = [replace(s, frames=list(s.frames)) for s in run_videos(ToyTracker().eval(), loader())]
     assert [(s.video.video_id, s.is_first, len(s.frames), s.scores is not None) for s in steps] == [
         (11, True, 2, False), (11, False, 2, False), (11, False, 1, False), (11, False, 0, True),
         (4, True, 2, False), (4, False, 1, False), (4, False, 0, True),
@@ -130,7 +136,68 @@ def test_steps_follow_the_videos():
 def test_late_frames_arrive_with_the_last_step():
     model = ToyTracker(lag=4).eval()
     steps = [step for step in run_videos(model, loader()) if step.video.video_id == 11]
-    assert [len(step.frames) for step in steps] == [0, 0, 1, 4]
+    assert [(step.num_taken, len(list(step.frames))) for step in steps] == [(2, 0), (2, 0), (1, 1), (0, 4)]
+
+
+class Order:
+    """A sink that notes what it gets into a list that it shares."""
+
+    def __init__(self, name, seen):
+        self.name, self.seen = name, seen
+
+    def start(self, video):
+        self.seen.append((self.name, 'start'))
+
+    def add(self, frame):
+        self.seen.append((self.name, frame.frame_idx))
+
+    def end(self, scores):
+        self.seen.append((self.name, 'end'))
+
+
+@pytest.mark.parametrize('lag', [0, 4])
+def test_a_frame_reaches_all_sinks_before_the_next_is_made(lag):
+    seen = []
+    steps = [step for step in run_videos(ToyTracker(lag=lag).eval(), loader()) if step.video.video_id == 4]
+    for step in steps:
+        feed(step, (Order(name, seen) for name in 'ab'))
+    moments = ['start', 0, 1, 2, 'end']
+    assert seen == [(name, moment) for moment in moments for name in 'ab']
+
+
+@pytest.mark.parametrize('gradients', [torch.no_grad, torch.inference_mode])
+def test_frames_that_come_late_are_made_in_the_mode_of_the_run_which_the_caller_does_not_share(gradients):
+    class Late(ToyTracker):
+        def finish(self, state):
+            frames, scores = super().finish(state)
+            return (self._seen(frame) for frame in frames), scores
+
+        def _seen(self, frame):
+            inside.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
+                           torch.is_autocast_enabled('cpu')))
+            return frame
+
+    inside, outside = [], []
+    mode = Mode(dtype=torch.bfloat16, gradients=gradients)
+    for step in run_videos(Late(lag=40).eval(), loader(), mode=mode):
+        for frame in step.frames:
+            outside.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
+                            torch.is_autocast_enabled('cpu')))
+    assert inside == [(False, gradients is torch.inference_mode, True)] * 14
+    assert outside == [(True, False, False)] * 14
+
+
+def test_a_system_that_chooses_at_the_end_reads_the_video_again():
+    expected = [frame for step in run_videos(ToyTracker().eval(), loader()) for frame in step.frames]
+    model = AtEndTracker().eval()
+    steps = list(run_videos(model, loader(), images_of=loader().dataset.image_reader))
+    assert [step.num_taken for step in steps if step.scores is None] == [2, 2, 1, 2, 1, 2, 2, 2]
+    frames = [frame for step in steps for frame in step.frames]
+    assert [frame.masks for frame in frames] == [frame.masks for frame in expected]
+    live = [frame for step in run_videos(model, loader(), mode=Mode(live=True)) for frame in step.frames]
+    assert [frame.masks for frame in live] == [frame.masks for frame in expected]
+    with pytest.raises(InputError, match='passes over a video twice'):
+        list(run_videos(model, loader()))
 
 
 def test_loading_is_a_stage():
@@ -220,9 +287,9 @@ def test_an_interrupted_run_goes_on_and_its_metrics_count_every_video(tmp_path):
 
 def test_precision_sets_the_autocast_type(tmp_path):
     class SeeType(ToyTracker):
-        def step(self, state, frames):
+        def encode(self, frames, video):
             self.seen = (frames.new_ones(1, 1) @ frames.new_ones(1, 1)).dtype
-            return super().step(state, frames)
+            return super().encode(frames, video)
 
     for precision, dtype in {'fp32': torch.float32, 'bf16': torch.bfloat16}.items():
         model = SeeType()

@@ -8,7 +8,8 @@ from mmengine.structures import InstanceData
 from mmvis.engine import load_config
 from mmvis.models.condinst_iai.lstt import LSTTLayer
 from mmvis.registry import MODELS
-from mmvis.structures import FrameSample, VideoInfo
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import VideoInfo
 
 #: system -> config whose model is built, with random weights
 CONFIGS: Dict[str, str] = {'condinst_iai': 'ytvis2019_iai_condinst_r50.py',

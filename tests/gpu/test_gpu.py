@@ -39,7 +39,7 @@ def first_outputs(model, images):
     handles = [child.register_forward_hook(remember(name)) for name, child in model.named_children()]
     run = VideoRun(model, video(len(images)))
     run.step(images)
-    run.finish()
+    list(run.finish().frames)
     for handle in handles:
         handle.remove()
     return outputs
@@ -79,7 +79,7 @@ def test_losses_agree_with_the_cpu(system):
 def test_inference_in_every_precision(system, precision):
     model = optimize_for_inference(build(system).cuda(), precision)
     run = VideoRun(model, video(4))
-    seen = run.step(frames(4)).frames + run.finish().frames
+    seen = [*run.step(frames(4)).frames, *run.finish().frames]
     assert [frame.frame_idx for frame in seen] == [0, 1, 2, 3]
 
 

@@ -17,10 +17,10 @@ class BurstTracker(ToyTracker):
         super().__init__(num_classes, lag=window - 1)
         self.window = window
 
-    def step(self, state: ToyState, frames: Tensor) -> List[FrameInstances]:
+    def advance(self, state: ToyState, features: Tensor) -> List[FrameInstances]:
         out = []
-        for frame in frames:
-            state.waiting.append(self._frame(state, frame * self.gain))
+        for frame in features:
+            state.waiting.append(self._frame(state, frame))
             state.next_frame += 1
             if len(state.waiting) == self.window:
                 out, state.waiting = out + state.waiting, []

@@ -5,7 +5,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmvis.registry import MODELS
-from mmvis.structures import FrameSample
+from mmvis.models.frame_sample import FrameSample
 
 NUM_CLASSES, MAX_OBJ_NUM = 5, 8
 

@@ -5,7 +5,8 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 NUM_CLASSES = 5
 
@@ -49,7 +50,7 @@ def run_video(model: torch.nn.Module, frames: torch.Tensor, chunk: int = 1, ori_
         for part in frames.split(chunk):
             results += model.step(state, model.data_preprocessor({'inputs': [part]}, False)['inputs'])
         rest, verdicts = model.finish(state)
-    return results + rest, verdicts, state
+    return [*results, *rest], verdicts, state
 
 
 def sample(ids: Sequence[int], size: Tuple[int, int], shift: int = 0) -> FrameSample:

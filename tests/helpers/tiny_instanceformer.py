@@ -5,7 +5,8 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmvis.registry import MODELS
-from mmvis.structures import FrameSample, VideoInfo
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import VideoInfo
 
 NUM_CLASSES = 5
 MEMORY = dict(num_tokens=4, num_frames=3)

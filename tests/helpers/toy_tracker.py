@@ -2,14 +2,14 @@
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
-from mmvis.models.base import VISModel
+from mmvis.models.base import FrameReader, VISModel
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
@@ -40,23 +40,30 @@ class ToyTracker(VISModel):
 
     def __init__(self, num_classes: int = 2, lag: int = 0) -> None:
         super().__init__(data_preprocessor=_Floats())
-        self.num_classes, self.lag = num_classes, lag
+        self.num_classes, self.frames_behind = num_classes, lag
         self.seconds = float(os.environ.get('TOY_SECONDS', 0))  # not in the config: a slow run is the same run
         self.gain = nn.Parameter(torch.ones(1))
 
     def loss(self, clips, samples):
         return {'loss': (self.gain - 2).square().sum() + 0 * clips.mean()}
 
-    def start(self, video: VideoInfo) -> ToyState:
+    def lag(self, state: ToyState) -> Optional[int]:
+        return self.frames_behind
+
+    def encode(self, frames: Tensor, video: VideoInfo) -> Tensor:
+        assert not self.training and not torch.is_grad_enabled()
+        return frames * self.gain
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> ToyState:
         assert not self.training and not torch.is_grad_enabled()
         return ToyState(video)
 
-    def step(self, state: ToyState, frames: Tensor) -> List[FrameInstances]:
-        for frame in frames:
+    def advance(self, state: ToyState, features: Tensor) -> List[FrameInstances]:
+        for frame in features:
             time.sleep(self.seconds)
-            state.waiting.append(self._frame(state, frame * self.gain))
+            state.waiting.append(self._frame(state, frame))
             state.next_frame += 1
-        ready = state.waiting[:max(0, len(state.waiting) - self.lag)]
+        ready = state.waiting[:max(0, len(state.waiting) - self.frames_behind)]
         state.waiting = state.waiting[len(ready):]
         return ready
 
@@ -64,7 +71,7 @@ class ToyTracker(VISModel):
         # Brightest track first: neither by id nor by first appearance.
         means = {track: state.sums[track] / state.counts[track] for track in state.sums}
         verdicts = [TrackScore(track, track % self.num_classes, mean) for track, mean in means.items()]
-        return state.waiting, sorted(verdicts, key=lambda verdict: (-verdict.score, verdict.track_id))
+        return iter(state.waiting), sorted(verdicts, key=lambda verdict: (-verdict.score, verdict.track_id))
 
     def _frame(self, state: ToyState, frame: Tensor) -> FrameInstances:
         h, w = state.video.ori_shape

@@ -4,7 +4,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmvis.models import ClipPreprocessor
-from mmvis.structures import FrameSample
+from mmvis.models.frame_sample import FrameSample
 
 
 def make_sample(height, width, num=2):

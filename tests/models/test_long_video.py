@@ -37,7 +37,8 @@ def test_memory_after_frame_100_stays(name):
             if t + 1 in (100, NUM_FRAMES):
                 resident[t + 1] = resident_kib()
         rest, verdicts = model.finish(state)
-    assert indices + [frame.frame_idx for frame in rest] == list(range(NUM_FRAMES)) and len(rest) <= model.lag
+    rest = [frame.frame_idx for frame in rest]
+    assert indices + rest == list(range(NUM_FRAMES)) and len(rest) <= model.lag(state)
     assert objects > NUM_FRAMES                                        # there was something to remember
     assert verdicts and np.isfinite([verdict.score for verdict in verdicts]).all()
     assert resident[NUM_FRAMES] - resident[100] < 4096, resident

@@ -20,7 +20,7 @@ from mmvis.visualization import VideoFile
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = '''
-custom_imports = dict(imports=['helpers.toy_tracker'])
+custom_imports = dict(imports=['helpers.at_end_tracker'])
 default_scope = 'mmvis'
 model = dict(type='ToyTracker', num_classes=25)
 test_dataloader = dict(dataset=dict(type='OVISDataset', split='valid', test_mode=True,
@@ -109,6 +109,19 @@ def test_a_model_that_answers_late(tool, folder, capsys):
     assert Path('a.json').read_bytes() == Path('b.json').read_bytes()
     assert all((frame == other).all() for frame, other in zip(frames, expected))  # each over its own picture
     assert 'ToyTracker on cpu, 3 frames behind' in capsys.readouterr().out
+
+
+def test_a_model_that_answers_at_the_end(tool, folder, capsys):
+    """The pictures are read again for the overlays; live, each frame is shown at once."""
+    tool(folder, '--out', 'a.json')
+    _, expected = check_files('a.json')
+    for name, option in ('b', []), ('c', ['--live']):
+        tool(folder, '--out', f'{name}.json', '--cfg-options', 'model.type=AtEndTracker', *option)
+        _, frames = check_files(f'{name}.json')
+        assert Path('a.json').read_bytes() == Path(f'{name}.json').read_bytes()
+        assert all((frame == other).all() for frame, other in zip(frames, expected))
+    said = capsys.readouterr().out
+    assert 'AtEndTracker on cpu, results at the end' in said and 'AtEndTracker on cpu: ' in said
 
 
 def test_ctrl_c_ends_the_run_with_whole_files(tool, monkeypatch, capsys):

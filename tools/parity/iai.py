@@ -21,7 +21,8 @@ from mmvis.models.condinst_iai.masks import MaskUpsampler, claim
 from mmvis.models.condinst_iai.memory import LSTTMemory
 from mmvis.models.condinst_iai.model import IAIState
 from mmvis.models.condinst_iai.targets import frame_targets
-from mmvis.structures import FrameInstances, FrameSample, VideoInfo, VideoResult, decode_rle
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import FrameInstances, VideoInfo, VideoResult, decode_rle
 
 from . import fill
 from .compare import Stage

@@ -19,7 +19,8 @@ from mmvis.models.ifc.criterion import ClipTargets, clip_targets
 from mmvis.models.ifc.images import image_instances
 from mmvis.models.ifc.model import FrameFeatures
 from mmvis.models.ifc.tubes import TubeJoiner
-from mmvis.structures import FrameSample, VideoInfo, VideoResult, decode_rle, encode_mask
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import VideoInfo, VideoResult, decode_rle, encode_mask
 
 from . import fill
 from .compare import Stage
@@ -213,7 +214,7 @@ class Parity:
         areas = np.zeros((len(joiner), len(frames)), np.int64)
         for result in results + rest:
             areas[result.track_ids, result.frame_idx] = [decode_rle(mask).sum() for mask in result.masks]
-        tracks = VideoResult.from_frames(info, results + rest, verdicts).tracks
+        tracks = VideoResult.from_frames(info, [*results, *rest], verdicts).tracks
         empty = encode_mask(np.zeros(ORI_SHAPE, np.uint8))       # the official file has no null
         entries = [dict(video_id=7, score=track.score, category_id=track.label,
                         segmentations=[track.masks.get(t, empty) for t in range(len(frames))]) for track in tracks[:2]]

@@ -128,7 +128,7 @@ def network_stages(model: InstanceFormer, images: Tensor) -> Dict[str, Any]:
     seen = watch(model, watched)
     num, (height, width) = len(images), images.shape[-2:]
     size = torch.tensor([width, height])
-    tokens = model.encode(images)
+    tokens = model.tokens(images)
     out: Dict[str, Any] = dict(input=images, **{k: v for k, v in seen.items() if k.startswith(('backbone', 'input'))})
     for level, shape in enumerate(tokens.shapes[:3]):
         out[f'pos_embed.level{level}'] = model.encoding(torch.zeros(1, *shape)).expand(num, -1, -1, -1)
@@ -210,7 +210,7 @@ def forgive(ours: dict, reference: dict, pixels: int) -> dict:
 
 def finish_video(model: InstanceFormer, state: Any, frames: List[Any]) -> VideoResult:
     rest, verdicts = model.finish(state)
-    return VideoResult.from_frames(state.video, frames + rest, verdicts)
+    return VideoResult.from_frames(state.video, [*frames, *rest], verdicts)
 
 
 class HandMade(InstanceFormer):

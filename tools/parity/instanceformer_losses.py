@@ -11,7 +11,8 @@ from torchvision.ops import box_convert
 from mmvis.converters.instanceformer import our_name
 from mmvis.models import InstanceFormer
 from mmvis.models.instanceformer.matching import Match, clip_targets
-from mmvis.structures import FrameSample, decode_rle
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import decode_rle
 
 from .compare import Stage
 
@@ -118,7 +119,7 @@ def _output_stages(top: tuple, entry: Dict[str, Any], model: InstanceFormer, ima
         for key in entry[kind]:
             yield Stage((*top, kind, key), ours[key], **LOSS)
     yield Stage((*top, 'indices_per_layer'), [[[x.tolist() for x in match] for match in layer] for layer in matches])
-    tokens = model.encode(images[:, 0], _padding(images, samples))
+    tokens = model.tokens(images[:, 0], _padding(images, samples))
     yield Stage((*top, 'valid_ratios'), tokens.valid_ratios[:, 0])
     for key in entry['stages']:
         yield Stage((*top, 'stages', key), outputs[key], atol=2e-3 if 'masks' in key else 1e-4)

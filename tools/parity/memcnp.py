@@ -27,7 +27,8 @@ from mmvis.models.trackers import TrackSummary
 from mmvis.ops.crop_split import split_masks
 from mmvis.ops.local_correlation import local_correlation
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, VideoInfo, VideoResult, decode_rle
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import FrameInstances, VideoInfo, VideoResult, decode_rle
 
 from . import fill
 from .compare import Stage

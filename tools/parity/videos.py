@@ -18,7 +18,8 @@ from mmvis.errors import InputError
 from mmvis.evaluation.results_writer import ResultsWriter
 from mmvis.models import VISModel
 from mmvis.models.trackers import AssociationTracker, TrackMemory, visible
-from mmvis.structures import FrameInstances, FrameSample, VideoInfo, decode_rle
+from mmvis.models.frame_sample import FrameSample
+from mmvis.structures import FrameInstances, VideoInfo, decode_rle
 
 from . import fill
 from .compare import Stage
@@ -47,7 +48,7 @@ def run_video(model: VISModel, video: VideoInfo, clip: Tensor) -> tuple:
     state = model.start(video)
     frames = [frame for image in clip for frame in model.step(state, image[None])]
     rest, verdicts = model.finish(state)
-    return frames + rest, verdicts
+    return [*frames, *rest], verdicts
 
 
 def frame_entries(frame: FrameInstances) -> List[dict]:

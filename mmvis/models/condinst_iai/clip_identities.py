@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmvis.structures import FrameSample
+from ..frame_sample import FrameSample
+
 
 
 @dataclass

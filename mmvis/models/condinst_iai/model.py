@@ -4,7 +4,7 @@ ECCV 2022).
 Numbers follow the official code (github.com/zfonemore/IAI).
 """
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 from mmvis.registry import MODELS
-from mmvis.structures import RLE, FrameInstances, FrameSample, TrackScore, VideoInfo
+from mmvis.structures import RLE, FrameInstances, TrackScore, VideoInfo
 
-from ..base import VISModel
+from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..frame_sample import FrameSample
 from ..layers.paste import encode_crop
 from ..layers.stages import stage
 from .clip_identities import clip_identities
@@ -40,6 +41,12 @@ class IAIState:
     book: IdentityBook
     overlaps: Optional[OverlapScores] = None
     upsampler: Optional[MaskUpsampler] = None
+
+
+class IAIFeatures(NamedTuple):
+    """Maps [T, C, h, w] of the backbone, finest first, and (H, W) of its input."""
+    maps: Sequence[Tensor]
+    pad_shape: Tuple[int, int]
 
 
 @MODELS.register_module()
@@ -126,24 +133,25 @@ class CondInstIAI(VISModel):
 
     # Inference
 
-    def bound_memory(self) -> None:
-        """A bounded number of frames is remembered, and slots of identities absent for long are given away."""
-        if self.memory.get('policy', 'official') == 'official':
-            self.memory['policy'] = 'bounded'
-        self.test_cfg['forget_after'] = self.test_cfg['forget_after'] or STREAM_AGE
-
-    def start(self, video: VideoInfo) -> IAIState:
-        """State of a new video."""
-        overlaps = OverlapScores() if self.test_cfg['associate_by'] == 'overlap' else None
-        book = IdentityBook(self.bbox_head.max_obj_num, self.test_cfg['forget_after'])
-        return IAIState(video, LSTTMemory(**self.memory), book, overlaps)
-
-    @torch.no_grad()
-    def step(self, state: IAIState, frames: Tensor) -> List[FrameInstances]:
-        """Detect, name and segment float32 [T, 3, H, W]: T results, each final at once."""
+    def encode(self, frames: Tensor, video: VideoInfo) -> IAIFeatures:
+        """Backbone maps of float32 [T, 3, H, W]; all else needs the memory."""
         with stage('network'):
-            features = self.backbone(frames)
-        return [self.step_features(state, [x[t:t + 1] for x in features], frames.shape[2:]) for t in range(len(frames))]
+            return IAIFeatures(self.backbone(frames), tuple(frames.shape[2:]))
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> IAIState:
+        """State of a new video. ``live``: a bounded number of frames is remembered, and slots of identities absent for
+        long are given away."""
+        overlaps = OverlapScores() if self.test_cfg['associate_by'] == 'overlap' else None
+        memory, forget_after = LSTTMemory(**self.memory), self.test_cfg['forget_after']
+        if live:
+            memory.policy = 'bounded' if memory.policy == 'official' else memory.policy
+            forget_after = forget_after or STREAM_AGE
+        return IAIState(video, memory, IdentityBook(self.bbox_head.max_obj_num, forget_after), overlaps)
+
+    def advance(self, state: IAIState, features: IAIFeatures) -> List[FrameInstances]:
+        """Detect, name and segment T frames: T results, each final at once."""
+        return [self.step_features(state, [x[t:t + 1] for x in features.maps], features.pad_shape)
+                for t in range(len(features.maps[0]))]
 
     def step_features(self, state: IAIState, features: Sequence[Tensor], pad_shape: Tuple[int, int]) -> FrameInstances:
         """The next frame, from the maps [1, C, h, w] of the backbone; pad_shape: (H, W) of its input."""
@@ -211,6 +219,6 @@ class CondInstIAI(VISModel):
         return FrameInstances(frame_idx, np.array(tracks), cls_scores[last].argmax(1),
                               cls_scores[last].max(1), boxes[last], [masks[i] for i in last])
 
-    def finish(self, state: IAIState) -> Tuple[List[FrameInstances], List[TrackScore]]:
+    def finish(self, state: IAIState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """Nothing is outstanding; the best pairs of identity and class by their mean scores over all frames."""
-        return [], state.book.verdicts(self.test_cfg['max_per_img'], self.test_cfg['video_score_thr'])
+        return iter(()), state.book.verdicts(self.test_cfg['max_per_img'], self.test_cfg['video_score_thr'])

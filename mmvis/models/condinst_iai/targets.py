@@ -5,7 +5,8 @@ from typing import List, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from mmvis.structures import FrameSample
+from ..frame_sample import FrameSample
+
 
 
 @dataclass

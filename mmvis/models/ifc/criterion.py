@@ -10,8 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mmvis.errors import InputError
-from mmvis.structures import FrameSample
 
+from ..frame_sample import FrameSample
 from ..losses import dice_loss, dice_similarity, soft_focal_loss
 
 

@@ -5,7 +5,7 @@ arXiv 2106.03299. Numbers follow the official code (github.com/sukjunhwang/IFC).
 """
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
-from ..base import VISModel
+from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..frame_sample import FrameSample
 from ..layers.stages import stage
 from ..layers.upsample import upsample_and_encode
 from .criterion import ClipCriterion, clip_targets
@@ -115,8 +116,7 @@ class IFC(VISModel):
         self.mask_head = ClipMaskHead(embed_dims, in_channels[:2], num_groups)
         self.criterion = ClipCriterion(num_classes, **criterion or {})
 
-    @property
-    def lag(self) -> int:
+    def lag(self, state: 'IFCState') -> int:
         """The video may end with any frame; then the last window begins ``num_frames`` before its end."""
         return self.num_frames - (self.stride == 1)
 
@@ -201,36 +201,38 @@ class IFC(VISModel):
 
     # Inference
 
-    def start(self, video: VideoInfo) -> IFCState:
+    def encode(self, frames: Tensor, video: VideoInfo) -> FrameFeatures:
+        """What the windows need of float32 [T, 3, H, W]."""
+        if tuple(frames.shape[-2:]) != tuple(video.img_shape):
+            raise InputError(f'IFC takes frames without padding: the data preprocessor gave {tuple(frames.shape[-2:])} '
+                             f'for frames of {tuple(video.img_shape)}; set its pad_size_divisor to 1.')
+        with stage('network'):
+            return self.frame_features(frames)
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> IFCState:
         """State of a new video."""
         return IFCState(video, TubeJoiner(self.match_threshold))
 
-    @torch.no_grad()
-    def step(self, state: IFCState, frames: Tensor) -> List[FrameInstances]:
-        """Take float32 [T, 3, H, W]; run the windows that these complete, return the frames that become final."""
-        if tuple(frames.shape[-2:]) != tuple(state.video.img_shape):
-            raise InputError(f'IFC takes frames without padding: the data preprocessor gave {tuple(frames.shape[-2:])} '
-                             f'for frames of {tuple(state.video.img_shape)}; set its pad_size_divisor to 1.')
-        with stage('network'):
-            batch = self.frame_features(frames)
+    def advance(self, state: IFCState, features: FrameFeatures) -> List[FrameInstances]:
+        """Take T frames; run the windows that these complete, return the frames that become final."""
         results = []
-        for index in range(len(frames)):
-            state.features.append(_one_frame(batch, index))
+        for index in range(len(features.received)):
+            state.features.append(_one_frame(features, index))
             length = state.first_frame + len(state.features)
             if length == state.next_window + self.num_frames:
                 self._run_window(state, state.next_window)
                 state.next_window += self.stride
-            results += self._release(state, length - self.lag)
+            results += self._release(state, length - self.lag(state))
         return results
 
     @torch.no_grad()
-    def finish(self, state: IFCState) -> Tuple[List[FrameInstances], List[TrackScore]]:
+    def finish(self, state: IFCState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """The last window, if frames are left over, all frames outstanding, and the classes of every tube."""
         length = state.first_frame + len(state.features)
         if length > state.windows_end:
             self._run_window(state, max(0, length - self.num_frames))
         results = self._release(state, length)
-        return results, [TrackScore(*verdict) for verdict in state.joiner.verdicts(self.min_score)]
+        return iter(results), [TrackScore(*verdict) for verdict in state.joiner.verdicts(self.min_score)]
 
     def _run_window(self, state: IFCState, first: int) -> None:
         """Run the window from frame ``first`` to the newest one."""

@@ -3,7 +3,7 @@
 arXiv 2208.10547; numbers follow the official code (github.com/rajatkoner08/InstanceFormer).
 """
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from torchvision.ops import box_convert
 
 from mmvis.errors import InputError
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo, encode_mask
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
-from ..base import VISModel
+from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..frame_sample import FrameSample
 from ..layers.precision import at_least_float32
 from ..layers.stages import stage
 from ..layers.upsample import upsample_and_encode
@@ -50,6 +51,12 @@ class Carried:
     bank: List[FrameTokens] = field(default_factory=list)
     slots: Optional[Tensor] = None
     boxes: Optional[Tensor] = None
+
+
+class InstanceFormerFeatures(NamedTuple):
+    """T frames without padding: encoded tokens and mask features [T, 8, H / 8, W / 8]."""
+    tokens: Tokens
+    mask_features: Tensor
 
 
 class FrameOutput(NamedTuple):
@@ -119,7 +126,6 @@ class InstanceFormer(VISModel):
         official_mask_pairs: train the auxiliary mask losses of later frames as the official code does, which takes the
             slots of the last layer's matching and the objects of layer l's own, so that they do not belong together.
     """
-    lag = DECIDING_FRAMES - 1
 
     def __init__(self, backbone: Any, neck: Any, num_classes: int, class_units: Optional[Sequence[int]] = None,
                  num_queries: int = 300, embed_dims: int = 256, num_heads: int = 8, num_levels: int = 4,
@@ -185,7 +191,7 @@ class InstanceFormer(VISModel):
 
     # The network
 
-    def encode(self, images: Tensor, padding: Optional[Tensor] = None) -> Tokens:
+    def tokens(self, images: Tensor, padding: Optional[Tensor] = None) -> Tokens:
         """Backbone, neck and encoder.
 
         Args:
@@ -297,7 +303,7 @@ class InstanceFormer(VISModel):
             [B, M] of the T frames that became memory.
         """
         num, length = clips.shape[:2]
-        tokens = self.encode(clips.flatten(0, 1), _padding(clips, samples))
+        tokens = self.tokens(clips.flatten(0, 1), _padding(clips, samples))
         mask_features = self.mask_features(tokens.maps(3))
         carried, matches = self.begin(num), None
         frames, slots = [], []
@@ -346,23 +352,30 @@ class InstanceFormer(VISModel):
 
     # Inference
 
-    def start(self, video: VideoInfo) -> InstanceFormerState:
+    def encode(self, frames: Tensor, video: VideoInfo) -> InstanceFormerFeatures:
+        """Tokens and mask features of float32 [T, 3, H, W]."""
+        height, width = video.img_shape
+        with stage('network'):
+            tokens = self.tokens(frames[..., :height, :width])                      # without padding, as published
+        with stage('masks'):
+            return InstanceFormerFeatures(tokens, self.mask_features(tokens.maps(3)))
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> InstanceFormerState:
         """State of a new video."""
         with torch.no_grad():
             return InstanceFormerState(video, self.begin(1), TrackScores.of_video(video.num_frames))
 
-    @torch.no_grad()
-    def step(self, state: InstanceFormerState, frames: Tensor) -> List[FrameInstances]:
-        """Take float32 [T, 3, H, W]. The first two frames of a video come out with the third, the others at once."""
-        height, width = state.video.img_shape
-        with stage('network'):
-            tokens = self.encode(frames[..., :height, :width])                      # without padding, as published
-        with stage('masks'):
-            mask_features = self.mask_features(tokens.maps(3))
+    def lag(self, state: InstanceFormerState) -> int:
+        """The first frames wait until the tracks are chosen."""
+        return DECIDING_FRAMES - 1
+
+    def advance(self, state: InstanceFormerState, features: InstanceFormerFeatures) -> List[FrameInstances]:
+        """Take T frames. The first two of a video come out with the third, the others at once."""
         ready = []
-        for t in range(len(frames)):
+        for t in range(len(features.mask_features)):
             with stage('network'):
-                state.waiting.append(self._next_frame(state, tokens.select(t), mask_features[t:t + 1]))
+                state.waiting.append(self._next_frame(state, features.tokens.select(t),
+                                                      features.mask_features[t:t + 1]))
             ready += self.follow(state)
         return ready
 
@@ -417,7 +430,7 @@ class InstanceFormer(VISModel):
         return mask_logits(frame.mask_features, centres, self.controller(frame.features[state.slots]))
 
     @torch.no_grad()
-    def finish(self, state: InstanceFormerState) -> Tuple[List[FrameInstances], List[TrackScore]]:
+    def finish(self, state: InstanceFormerState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """The frames of a video shorter than three; class and score of every track that has a mask."""
         frames = self.follow(state, at_end=True) if state.waiting else []
         if self.recorder is not None:
@@ -429,7 +442,7 @@ class InstanceFormer(VISModel):
             # A track that scores next to nothing stays in the results without masks: no frame knows this id.
             track_id = track_id if score >= _LEAST_SCORE else len(state.seen) + track_id
             verdicts.append(TrackScore(track_id, self.label_of_unit[unit], score))
-        return frames, verdicts
+        return iter(frames), verdicts
 
 
 def next_reference(reference: Tensor, start: Tensor, rule: Optional[str]) -> Tensor:

@@ -2,7 +2,7 @@
 
 Numbers follow the official code (github.com/youtubevos/MaskTrackRCNN); so do the keys of the state dict.
 """
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -10,16 +10,25 @@ from torch import Tensor
 
 from mmvis.errors import InputError
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
-from ..base import VISModel
+from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..frame_sample import FrameSample
 from ..layers.legacy_boxes import jitter
 from ..layers.matching import match_targets
 from ..layers.paste import paste_and_encode
 from ..layers.stages import stage
 from ..trackers import OnlineState, visible
 from .sampling import BoxSampler, IoUAssigner, SampledBoxes, random_choice, sample_proposals
+
+
+class MaskTrackFeatures(NamedTuple):
+    """T frames: ``pyramid``, maps [T, C, h, w], finest first; by frame the ``detections`` (boxes [n, 4] in pixels of the
+    original frame, scores [n], labels [n]) and their ``embeddings`` [n, D]."""
+    pyramid: Sequence[Tensor]
+    detections: List[Tuple[Tensor, Tensor, Tensor]]
+    embeddings: Sequence[Tensor]
 
 
 @MODELS.register_module()
@@ -129,27 +138,27 @@ class MaskTrackRCNN(VISModel):
 
     # Inference
 
-    def bound_memory(self) -> None:
-        """Objects unseen for long are forgotten."""
-        self.tracker.bound_memory()
-
-    def start(self, video: VideoInfo) -> OnlineState:
-        """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
-        return OnlineState(video)
-
-    @torch.no_grad()
-    def step(self, state: OnlineState, frames: Tensor) -> List[FrameInstances]:
-        """Detect, associate and segment float32 [T, 3, H, W]: T results, each final at once."""
-        scale = state.video.scale_factor
+    def encode(self, frames: Tensor, video: VideoInfo) -> MaskTrackFeatures:
+        """Pyramid, detections and their embeddings of float32 [T, 3, H, W]."""
         with stage('network'):
-            features = self.extract_features(frames)
-            detections = self.detect(features, state.video)
+            pyramid = self.extract_features(frames)
+            detections = self.detect(pyramid, video)
+        with stage('association'):
+            in_network = [boxes * video.scale_factor for boxes, _, _ in detections]
+            embeddings = self.track_head(self.bbox_roi_extractor(pyramid, in_network))
+        return MaskTrackFeatures(pyramid, detections, embeddings.split([len(x) for x in in_network]))
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> OnlineState:
+        """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
+        return OnlineState(video, self.tracker.start(live))
+
+    def advance(self, state: OnlineState, features: MaskTrackFeatures) -> List[FrameInstances]:
+        """Associate and segment T frames: T results, each final at once."""
+        scale, detections = state.video.scale_factor, features.detections
         with stage('association'):
             in_network = [boxes * scale for boxes, _, _ in detections]
-            embeddings = self.track_head(self.bbox_roi_extractor(features, in_network))
-            embeddings = embeddings.split([len(x) for x in in_network])
             results, kept = [], []
-            for (boxes, scores, labels), embedding in zip(detections, embeddings):
+            for (boxes, scores, labels), embedding in zip(detections, features.embeddings):
                 boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
                 ids = self.tracker.update(state.memory, boxes, scores, labels, embedding)
                 rows = visible(ids)
@@ -158,7 +167,7 @@ class MaskTrackRCNN(VISModel):
         with stage('masks'):
             in_network = [x[rows.to(x.device)] for x, rows in zip(in_network, kept)]
             labels = torch.cat([labels[rows.to(labels.device)] for (_, _, labels), rows in zip(detections, kept)])
-            roi_features = self.mask_roi_extractor(features, in_network)
+            roi_features = self.mask_roi_extractor(features.pyramid, in_network)
             probabilities = self.mask_head(roi_features, labels).sigmoid().cpu().numpy()
             in_network = torch.cat(in_network).cpu().numpy()
         with stage('encode'):
@@ -179,9 +188,9 @@ class MaskTrackRCNN(VISModel):
         return [self.bbox_head.detect(*x, video.img_shape, video.scale_factor, cfg['score_thr'], cfg['nms']['iou_thr'],
                                       cfg['max_per_img']) for x in zip(rois, logits.split(sizes), deltas.split(sizes))]
 
-    def finish(self, state: OnlineState) -> Tuple[List[FrameInstances], List[TrackScore]]:
+    def finish(self, state: OnlineState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """Nothing is outstanding; mean score and majority class of every track, in order of first appearance."""
-        return [], state.summary.verdicts()
+        return iter(()), state.summary.verdicts()
 
 
 def _crowd_boxes(sample: FrameSample) -> Optional[Tensor]:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from mmvis.errors import InputError
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
-from mmvis.structures import FrameSample, VideoInfo
+from mmvis.structures import VideoInfo
 
+from ..frame_sample import FrameSample
 from ..layers.legacy_boxes import jitter, paired_iou
 from ..layers.matching import match_targets
 from ..sipmask.detection import Detections, select

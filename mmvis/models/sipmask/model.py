@@ -4,7 +4,7 @@ arXiv 2007.14772.
 
 Numbers follow the official code (github.com/JialeCao001/SipMask, folder SipMask-VIS); so do the keys of the state dict.
 """
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -12,13 +12,20 @@ from torch import Tensor
 from mmvis.errors import InputError
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
-from ..base import VISModel
+from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..frame_sample import FrameSample
 from ..layers.stages import stage
 from ..trackers import OnlineState, visible
 from .masks import encode_masks
+
+
+class SipMaskFeatures(NamedTuple):
+    """What the head says of T frames: ``detections``, one entry a frame, and the mask basis [T, ...] (see the head)."""
+    detections: List[Any]
+    basis: Tensor
 
 
 @MODELS.register_module()
@@ -64,22 +71,20 @@ class SipMaskVIS(VISModel):
         key, reference = ([x[part] for x in features] for part in (slice(0, num), slice(num, None)))
         return self.bbox_head.loss(key, reference, samples)
 
-    def bound_memory(self) -> None:
-        """Objects unseen for long are forgotten."""
-        self.tracker.bound_memory()
-
-    def start(self, video: VideoInfo) -> OnlineState:
-        """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
-        return OnlineState(video)
-
-    @torch.no_grad()
-    def step(self, state: OnlineState, frames: Tensor) -> List[FrameInstances]:
-        """Detect, associate and segment float32 [T, 3, H, W]: T results, each final at once."""
-        video, head = state.video, self.bbox_head
+    def encode(self, frames: Tensor, video: VideoInfo) -> SipMaskFeatures:
+        """Detections and mask basis of float32 [T, 3, H, W]."""
         with stage('network'):
-            detections, basis = head.detect(self.extract_features(frames), video)
+            return SipMaskFeatures(*self.bbox_head.detect(self.extract_features(frames), video))
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> OnlineState:
+        """State of a new video. ``video.scale_factor`` is one float: network size / original size."""
+        return OnlineState(video, self.tracker.start(live))
+
+    def advance(self, state: OnlineState, features: SipMaskFeatures) -> List[FrameInstances]:
+        """Associate and segment T frames: T results, each final at once."""
+        video, head = state.video, self.bbox_head
         results = []
-        for t, found in enumerate(detections):
+        for t, found in enumerate(features.detections):
             with stage('association'):
                 boxes, scores, labels = found.boxes.cpu(), found.scores.cpu(), found.labels.cpu()
                 ids = self.tracker.update(state.memory, boxes, scores, labels, found.embeddings)
@@ -87,13 +92,13 @@ class SipMaskVIS(VISModel):
                 kept = torch.from_numpy(rows).to(found.boxes.device)
             with stage('masks'):
                 in_basis = found.boxes[kept] * video.scale_factor / head.mask_stride
-                probabilities = split_masks(basis[t], found.coefficients[kept], in_basis)
+                probabilities = split_masks(features.basis[t], found.coefficients[kept], in_basis)
             with stage('encode'):
                 rles = encode_masks(probabilities.cpu().numpy(), head.mask_stride / video.scale_factor,
                                     video.ori_shape, head.test_cfg['mask_thr_binary'], head.ratio_of_sizes)
             results.append(state.emit(ids[rows], labels.numpy()[rows], scores.numpy()[rows], boxes.numpy()[rows], rles))
         return results
 
-    def finish(self, state: OnlineState) -> Tuple[List[FrameInstances], List[TrackScore]]:
+    def finish(self, state: OnlineState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """Nothing is outstanding; mean score and majority class of every track, in order of first appearance."""
-        return [], state.summary.verdicts()
+        return iter(()), state.summary.verdicts()

@@ -19,12 +19,15 @@ from ..layers.legacy_boxes import box_iou
 class TrackMemory:
     """The M objects that the next frame is compared with. ``num_ids`` counts every object since the start of the video.
 
+    One unseen for more than ``max_age`` frames is forgotten; None: none is.
+
     Attributes:
         track_ids: int64 [M]; embeddings: float32 [M, D], on the device of the model, of the latest match;
         boxes: float32 [M, 4] in original pixels and scores: float32 [M], of the latest match;
         labels: int64 [M], of the first detection (a match never changes it); last_seen: int64 [M] frame indices.
         All but the embeddings are on the CPU.
     """
+    max_age: Optional[int] = None
     num_ids: int = 0
     frame_idx: int = 0
     track_ids: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
@@ -66,9 +69,9 @@ class AssociationTracker:
         self.floor = floor
         self.max_age = max_age
 
-    def bound_memory(self) -> None:
-        """Forget objects unseen for long, unless ``max_age`` says for how long already."""
-        self.max_age = self.max_age or STREAM_AGE
+    def start(self, live: bool = False) -> TrackMemory:
+        """Memory of a new video; of one without end objects unseen for long are forgotten, whatever the rule."""
+        return TrackMemory(max_age=STREAM_AGE if live and self.max_age is None else self.max_age)
 
     def similarity(self, embeddings: Tensor, known: Tensor) -> Tensor:
         """How alike embeddings [N, D] and those of known objects [M, D] are, [N, M]; a new object counts 0."""
@@ -99,8 +102,8 @@ class AssociationTracker:
             embeddings: [N, D] on the device of the model.
         """
         now, memory.frame_idx = memory.frame_idx, memory.frame_idx + 1
-        if self.max_age is not None:
-            memory.keep(now - memory.last_seen <= self.max_age)
+        if memory.max_age is not None:
+            memory.keep(now - memory.last_seen <= memory.max_age)
         ids = np.full(len(boxes), -1, np.int64)
         winner = {}                                    # row of the memory -> (comparison, detection)
         new = list(range(len(boxes)))

@@ -13,8 +13,8 @@ from .association import TrackMemory, TrackSummary
 class OnlineState:
     """One video on its way. Memory and summary grow with the number of tracks only."""
     video: VideoInfo
+    memory: TrackMemory
     frame_idx: int = 0
-    memory: TrackMemory = field(default_factory=TrackMemory)
     summary: TrackSummary = field(default_factory=TrackSummary)
 
     def emit(self, track_ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, boxes: np.ndarray,

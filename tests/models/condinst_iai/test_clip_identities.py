@@ -3,7 +3,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmvis.models.condinst_iai.clip_identities import clip_identities, identity_map
-from mmvis.structures import FrameSample
+from mmvis.models.frame_sample import FrameSample
 
 M = 5
 

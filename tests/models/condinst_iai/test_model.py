@@ -26,7 +26,7 @@ def run(model, clip, chunk_size=1, video=VIDEO):
     for start in range(0, len(clip), chunk_size):
         frames += model.step(state, clip[start:start + chunk_size])
     rest, verdicts = model.finish(state)
-    assert rest == []
+    assert list(rest) == []
     return frames, verdicts
 
 
@@ -155,11 +155,12 @@ def test_wrong_settings_are_named_at_once():
 
 
 def test_for_a_stream_the_published_memory_is_bounded_and_one_that_was_chosen_stays():
-    published = tiny_model()
-    published.bound_memory()
-    state = published.start(VideoInfo('camera', (64, 96), (64, 96), 1., None))
+    camera = VideoInfo('camera', (64, 96), (64, 96), 1., None)
+    model = tiny_model()
+    state = model.start(camera, live=True)
     assert (state.memory.policy, state.memory.max_frames, state.book.forget_after) == ('bounded', 30, 100)
     own = tiny_model(memory=dict(policy='bounded', max_frames=4), test_cfg=dict(forget_after=7))
-    own.bound_memory()
-    state = own.start(VideoInfo('camera', (64, 96), (64, 96), 1., None))
+    state = own.start(camera, live=True)
     assert (state.memory.policy, state.memory.max_frames, state.book.forget_after) == ('bounded', 4, 7)
+    state = model.start(camera)                                        # live is a property of the state, not of the model
+    assert (state.memory.policy, state.book.forget_after) == ('official', None)

@@ -66,8 +66,8 @@ def test_windows_give_what_all_windows_at_once_give(length, num_frames, stride, 
 @pytest.mark.parametrize('num_frames, stride, lag', [(3, 1, 2), (1, 1, 0), (4, 2, 4), (3, 3, 3), (2, 5, 2)])
 def test_every_frame_comes_as_late_as_stated_and_only_needed_frames_are_kept(num_frames, stride, lag):
     model = tiny_model(num_frames=num_frames, stride=stride)
-    assert model.lag == lag
     state = model.start(VideoInfo(1, (90, 130), (48, 64), 0.5, None))
+    assert model.lag(state) == lag
     for t, frame in enumerate(tiny_frames(15)):
         out = model.step(state, model.data_preprocessor({'inputs': [frame[None]]}, False)['inputs'])
         assert [result.frame_idx for result in out] == ([t - lag] if t >= lag else [])

@@ -27,7 +27,7 @@ def run(model, video, frames, chunk=1):
     state = model.start(video)
     steps = [model.step(state, frames[i:i + chunk]) for i in range(0, len(frames), chunk)]
     rest, verdicts = model.finish(state)
-    return [*steps, rest], verdicts
+    return [*steps, list(rest)], verdicts
 
 
 def flat(steps):
@@ -139,7 +139,7 @@ def test_coordinates_stay_in_float32_in_mixed_precision(rule):
     data = model.data_preprocessor(tiny_batch([[7, 9], [9], [9, 7]]), True)
     targets = [clip_targets(clip, model.class_units, data['inputs'].shape[-2:]) for clip in data['data_samples']]
     with torch.autocast('cpu', torch.bfloat16):
-        tokens = model.encode(data['inputs'][0])
+        tokens = model.tokens(data['inputs'][0])
         frames, _, _ = model.run_clips(data['inputs'], data['data_samples'], targets)
         losses = model.loss(data['inputs'], data['data_samples'])
     assert tokens.values.dtype == torch.bfloat16 and tokens.valid_ratios.dtype == torch.float32
@@ -151,8 +151,8 @@ def test_coordinates_stay_in_float32_in_mixed_precision(rule):
 def test_state_does_not_grow_with_the_video(monkeypatch):
     """1,000 frames: the network sees each, but what the state holds stays the same from frame 300 on."""
     model = tiny_model(memory=MEMORY, num_candidates=3)
-    tokens, kept = model.encode(tiny_frames(1)), {}
-    monkeypatch.setattr(model, 'encode', lambda images, padding=None: tokens)
+    tokens, kept = model.tokens(tiny_frames(1)), {}
+    monkeypatch.setattr(model, 'tokens', lambda images, padding=None: tokens)
     state = model.start(tiny_video(1000, ori_shape=(16, 24)))
     for t in range(1000):
         model.step(state, tiny_frames(1) if t < 1 else torch.empty(1, 3, *SIZE))
@@ -267,7 +267,7 @@ def test_training_and_inference_may_propagate_differently():
     points = {}
     for mode in (True, False):
         model.train(mode)
-        decoded = model.decode(model.encode(tiny_frames(1)), carried)
+        decoded = model.decode(model.tokens(tiny_frames(1)), carried)
         points[mode] = model.carry(decoded, model.class_branches[-1](decoded.features[-1]), carried).reference
     start = carried.reference
     torch.testing.assert_close(points[True], (start * start).sigmoid())
@@ -279,7 +279,7 @@ def test_a_slot_may_start_where_its_box_was():
     model = tiny_model(propagate_reference='box')
     carried, before = model.begin(1), None
     for seed in (1, 2):
-        decoded = model.decode(model.encode(tiny_frames(1, seed)), carried)
+        decoded = model.decode(model.tokens(tiny_frames(1, seed)), carried)
         assert before is None or torch.equal(decoded.references[0], before)
         carried = model.carry(decoded, model.class_branches[-1](decoded.features[-1]), carried)
         before = decoded.boxes[-1][..., :2]
@@ -289,10 +289,10 @@ def test_a_slot_may_start_where_its_box_was():
 def test_a_slot_may_start_where_the_frame_looks_like_it():
     model = tiny_model(propagate_reference='search')
     carried, frames = model.begin(1), tiny_frames(2)
-    decoded = model.decode(model.encode(frames[:1]), carried)
+    decoded = model.decode(model.tokens(frames[:1]), carried)
     assert torch.equal(decoded.references[0], carried.reference)                    # the first frame as ever
     carried = model.carry(decoded, model.class_branches[-1](decoded.features[-1]), carried)
-    tokens = model.encode(frames[1:])
+    tokens = model.tokens(frames[1:])
     points = model.search(carried.content, decoded.boxes[-1], tokens)
     assert torch.equal(model.decode(tokens, carried).references[0], points)
 
@@ -327,7 +327,7 @@ def test_points_are_searched_for_by_looks_and_near_the_last_box():
 def test_features_may_say_where_a_slot_was():
     model = tiny_model(carry_places=True)
     carried = model.begin(1)
-    decoded = model.decode(model.encode(tiny_frames(1)), carried)
+    decoded = model.decode(model.tokens(tiny_frames(1)), carried)
     logits = model.class_branches[-1](decoded.features[-1])
     assert torch.equal(model.carry(decoded, logits, carried).content, decoded.features[-1])     # nothing at first
     torch.nn.init.normal_(model.places.weight)

@@ -163,7 +163,7 @@ def run(model, chunk_size, clip, video=VIDEO):
     for start in range(0, len(clip), chunk_size):
         frames += model.step(state, clip[start:start + chunk_size])
     rest, verdicts = model.finish(state)
-    assert rest == []
+    assert list(rest) == []
     return frames, verdicts
 
 

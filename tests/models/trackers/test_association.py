@@ -59,7 +59,8 @@ def test_hopeless_match_is_dropped():
 
 
 def test_bounded_memory_forgets_and_never_reuses_an_id():
-    tracker, memory = AssociationTracker(max_age=2), TrackMemory()
+    tracker = AssociationTracker(max_age=2)
+    memory = tracker.start()
     tracker.update(memory, *frame((0, 3, .9), (1, 3, .9)))
     for _ in range(2):
         tracker.update(memory, *frame((1, 3, .9)))
@@ -71,9 +72,8 @@ def test_bounded_memory_forgets_and_never_reuses_an_id():
 
 def test_for_a_stream_the_published_rule_gets_an_age_and_a_given_age_stays():
     published, own = AssociationTracker(), AssociationTracker(max_age=2)
-    published.bound_memory()
-    own.bound_memory()
-    assert (published.max_age, own.max_age) == (300, 2)
+    assert [tracker.start(live=True).max_age for tracker in (published, own)] == [300, 2]
+    assert [tracker.start().max_age for tracker in (published, own)] == [None, 2]
 
 
 def test_state_grows_with_objects_not_with_frames():
