@@ -1,4 +1,4 @@
 """Backbones that mmdet lacks."""
-from .vit import MAEViT
+from .vit import MAEViT, ViT
 
-__all__ = ['MAEViT']
+__all__ = ['MAEViT', 'ViT']
