@@ -6,8 +6,8 @@ Boxes are ``x1 y1 x2 y2`` in pixels of a named frame size. Labels are 0-based ev
 and video ids are those of the annotation file. ``frame_idx`` is 0-based in the video.
 """
 from .frame_instances import FrameInstances
-from .rle import RLE, decode_rle, encode_mask, encode_masks
+from .rle import RLE, decode_rle, encode_crop, encode_mask, encode_masks
 from .video_result import TrackScore, VideoInfo, VideoResult, VideoTrack, with_empty_masks
 
 __all__ = ['FrameInstances', 'RLE', 'TrackScore', 'VideoInfo', 'VideoResult', 'VideoTrack',
-           'decode_rle', 'encode_mask', 'encode_masks', 'with_empty_masks']
+           'decode_rle', 'encode_crop', 'encode_mask', 'encode_masks', 'with_empty_masks']

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 from mmvis.registry import MODELS
-from mmvis.structures import RLE, FrameInstances, TrackScore, VideoInfo
+from mmvis.structures import RLE, FrameInstances, TrackScore, VideoInfo, encode_crop
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
 from ..frame_sample import FrameSample
-from ..layers.paste import encode_crop
 from ..layers.stages import stage
 from .clip_identities import clip_identities
 from .detect import Detections, detect

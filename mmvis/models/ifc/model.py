@@ -13,6 +13,7 @@ from mmdet.models.layers import MLP, DetrTransformerDecoder, SinePositionalEncod
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
+from mmvis.records import enlarge_and_encode
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
@@ -20,7 +21,6 @@ from ..base import FrameReader, VISModel
 from ..builder import build_part
 from ..frame_sample import FrameSample
 from ..layers.stages import stage
-from ..layers.upsample import upsample_and_encode
 from .criterion import ClipCriterion, clip_targets
 from .encoder import ClipEncoder, attention_config, ffn_config
 from .mask_head import ClipMaskHead
@@ -276,7 +276,7 @@ class IFC(VISModel):
     @staticmethod
     def _frame(state: IFCState, frame_idx: int, tubes: Sequence[int], logits: Optional[np.ndarray]) -> FrameInstances:
         """The tubes that have a pixel in a frame, each with its best class so far; ``logits`` [N, h8, w8]."""
-        found = [(tube, upsample_and_encode(mask, state.video.ori_shape)) for tube, mask in zip(tubes, logits)] \
+        found = [(tube, enlarge_and_encode(mask, state.video.ori_shape)) for tube, mask in zip(tubes, logits)] \
             if len(tubes) else []
         found = [(tube, *encoded) for tube, encoded in found if encoded is not None]
         if not found:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from mmvis.errors import InputError
+from mmvis.records import enlarge_and_encode
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
@@ -22,7 +23,6 @@ from ..builder import build_part
 from ..frame_sample import FrameSample
 from ..layers.precision import at_least_float32
 from ..layers.stages import stage
-from ..layers.upsample import upsample_and_encode
 from .losses import box_losses, class_loss, contrastive_loss, looks_loss, mask_losses
 from .mask_head import NUM_PARAMS, MaskFeatures, mask_logits
 from .matching import ClipTargets, Match, clip_targets, match_layers
@@ -409,7 +409,7 @@ class InstanceFormer(VISModel):
             logits = self.frame_masks(state, frame)
         with stage('encode'):
             size = state.video.ori_shape
-            found = [upsample_and_encode(mask, size) for mask in logits.float().cpu().numpy()]
+            found = [enlarge_and_encode(mask, size) for mask in logits.float().cpu().numpy()]
             state.seen = [seen or mask is not None for seen, mask in zip(state.seen, found)]
             # As in the official results an absent object has an empty mask, not none.
             masks = [encode_mask(np.zeros(size, bool)) if mask is None else mask[0] for mask in found]

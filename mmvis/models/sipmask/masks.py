@@ -3,9 +3,8 @@ from typing import List, Tuple
 
 import numpy as np
 
-from mmvis.structures import RLE
+from mmvis.structures import RLE, encode_crop
 
-from ..layers.paste import encode_crop
 
 
 def encode_masks(probabilities: np.ndarray, factor: float, size: Tuple[int, int], threshold: float = 0.5,

@@ -3,8 +3,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvis.models.layers.paste import encode_crop, paste_and_encode
-from mmvis.structures import encode_mask
+from mmvis.models.layers.paste import paste_and_encode
+from mmvis.structures import encode_crop, encode_mask
 
 
 @pytest.mark.parametrize('seed', range(20))

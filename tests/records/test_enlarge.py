@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from mmvis.models.layers.upsample import upsample_and_encode
+from mmvis.records import enlarge_and_encode
 from mmvis.structures import decode_rle
 
 
@@ -13,7 +13,7 @@ def test_the_pixels_of_bilinear_interpolation():
             logits = (rng.normal(0, 2, (h, w)) - sparse).astype(np.float32)
             full = torch.nn.functional.interpolate(torch.from_numpy(logits)[None, None], size, mode='bilinear',
                                                    align_corners=False)[0, 0].numpy()
-            found = upsample_and_encode(logits, size)
+            found = enlarge_and_encode(logits, size)
             if found is None:
                 assert (full > 1e-5).sum() == 0
                 continue
@@ -28,8 +28,8 @@ def test_the_pixels_of_bilinear_interpolation():
 
 
 def test_nothing_positive_gives_nothing():
-    assert upsample_and_encode(np.zeros((4, 6), np.float32), (40, 60)) is None
+    assert enlarge_and_encode(np.zeros((4, 6), np.float32), (40, 60)) is None
     # a positive logit between the places that a smaller frame looks at
     logits = np.full((9, 9), -5, np.float32)
     logits[0, 0] = 1
-    assert upsample_and_encode(logits, (2, 2)) is None
+    assert enlarge_and_encode(logits, (2, 2)) is None

@@ -1,0 +1,198 @@
+"""EoMT: a plain vision transformer that segments images; queries join the tokens in its last blocks.
+
+Kerssies et al., Your ViT is Secretly an Image Segmentation Model, CVPR 2025, arXiv 2503.19108. Numbers follow the
+official code (github.com/tue-mps/eomt), which is MIT.
+"""
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvis.errors import InputError
+from mmvis.registry import MODELS
+from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo, encode_mask
+
+from ..backbones.vit import Tokens
+from ..base import VISModel
+from ..builder import build_part
+from ..layers.clip_targets import check_labels, clip_targets
+from ..layers.query_instances import query_instances
+from ..layers.query_matching import match_frames
+from ..layers.query_predictor import QueryPredictor
+from ..layers.stages import stage
+from ..layers.step_counter import StepCounter, poly_anneal
+from ..losses import QueryCriterion, mean_over_processes
+
+
+@dataclass
+class EoMTState:
+    """Images on their way: nothing goes from one to the next.
+
+    Attributes:
+        verdicts: of all instances so far.
+        num_frames: images so far.
+    """
+    video: VideoInfo
+    verdicts: List[TrackScore] = field(default_factory=list)
+    num_frames: int = 0
+
+
+@MODELS.register_module()
+class EoMT(VISModel):
+    """Encoder-only mask transformer, for images: every frame is an image of its own, and no identity is found.
+
+    Images go through the first blocks of the transformer; then the queries stand in front of the tokens. Before each of
+    the last ``num_query_blocks`` blocks, and after the last one, classes and masks are predicted and trained. In training
+    a query sees, of the patches, only those that its mask before the block covers (masked attention); this rule fades
+    out, block after block, so that inference goes without it.
+
+    Args:
+        backbone: a ``ViT`` or its config; its position table is that of the training size.
+        num_classes: K.
+        num_queries: Q.
+        num_query_blocks: S and B have 3, L has 4.
+        num_instances: of an image in the results.
+        fade: for each of these blocks the steps of training at which the share of queries that see through their mask
+            begins to fall from 1, and at which it is 0 (power 0.9); None: it stays at 1.
+        criterion: weights of the losses, see ``QueryCriterion``.
+    """
+
+    def __init__(self, backbone: Any, num_classes: int = 80, num_queries: int = 200, num_query_blocks: int = 3,
+                 num_instances: int = 100, fade: Optional[Sequence[Tuple[int, int]]] = None,
+                 criterion: Optional[dict] = None, data_preprocessor: Any = dict(type='ClipPreprocessor'),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
+        if fade is not None and (len(fade) != num_query_blocks or any(not 0 <= start < end for start, end in fade)):
+            raise InputError(f'EoMT: fade is {fade!r}; it needs a pair (first step, last step), the first lower, for '
+                             f'each of the {num_query_blocks} blocks with queries.')
+        self.backbone = build_part(backbone)
+        if not 0 < num_query_blocks <= len(self.backbone.blocks):
+            raise InputError(f'EoMT: num_query_blocks is {num_query_blocks}, the backbone has '
+                             f'{len(self.backbone.blocks)} blocks.')
+        self.num_classes, self.num_instances, self.fade = num_classes, num_instances, fade
+        self.first_query_block = len(self.backbone.blocks) - num_query_blocks
+        self.q = nn.Embedding(num_queries, self.backbone.embed_dims)
+        self.predictor = QueryPredictor(self.backbone.embed_dims, num_classes, self.backbone.patch_size)
+        self.counter = StepCounter()
+        self.criterion = QueryCriterion(num_classes, **criterion or {})
+
+    # The network
+
+    def encode(self, frames: Tensor, video: Optional[VideoInfo] = None) -> Tokens:
+        """Images float32 [N, 3, H, W] through the blocks without queries."""
+        tokens = self.backbone.embed(frames)
+        return tokens._replace(x=self.backbone.run(0, self.first_query_block, tokens.x, tokens.rotation))
+
+    def decode(self, features: Tokens, masked: Optional[Sequence[float]] = None) -> List[Tuple[Tensor, Tensor]]:
+        """Class logits [N, Q, K + 1] ("no object" last) and mask logits [N, Q, h4, w4], after the last block.
+
+        Args:
+            masked: for each block with queries the share of queries that see only the patches of their mask. Then the
+                predictions before each of these blocks come first. None: attention without masks, one prediction.
+        """
+        x = torch.cat([self.q.weight.expand(len(features.x), -1, -1), features.x], dim=1)
+        outputs, allowed = [], None
+        for index in range(self.first_query_block, len(self.backbone.blocks)):
+            if masked is not None:
+                outputs.append(self.predict(x, features.size))
+                share = masked[index - self.first_query_block]
+                allowed = None if share == 0 else self.visible(outputs[-1][1].detach(), features, share)
+            x = self.backbone.run(index, index + 1, x, features.rotation, allowed)
+        return [*outputs, self.predict(x, features.size)]
+
+    def predict(self, tokens: Tensor, size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
+        """Logits as of ``decode`` of tokens [N, Q + S, C]."""
+        tokens = self.backbone.norm(tokens)
+        num_queries = self.q.num_embeddings
+        return self.predictor(tokens[:, :num_queries], tokens[:, num_queries + self.backbone.num_prefix:], size)
+
+    def visible(self, masks: Tensor, features: Tokens, share: float) -> Tensor:
+        """What each token may look at, bool [N, Q + S, Q + S]: everything, but of the patches a query sees only those
+        where its mask, logits [N, Q, h4, w4], is positive; so it is for a random ``share`` of the queries."""
+        seen = F.interpolate(masks, features.size, mode='bilinear', align_corners=False).flatten(2) > 0
+        if share < 1:
+            seen |= (torch.rand(masks.shape[:2], device=masks.device) > share)[..., None]
+        num_queries, length = masks.shape[1], masks.shape[1] + features.x.shape[1]
+        allowed = torch.ones(len(masks), length, length, dtype=torch.bool, device=masks.device)
+        allowed[:, :num_queries, -seen.shape[2]:] = seen
+        return allowed
+
+    def masked_shares(self) -> List[float]:
+        """``masked`` of ``decode`` at the present step of training."""
+        if self.fade is None:
+            return [1.] * (len(self.backbone.blocks) - self.first_query_block)
+        return [poly_anneal(self.counter.value, start, end) for start, end in self.fade]
+
+    # Training
+
+    def loss(self, clips: Tensor, samples: List[List[FrameSample]]) -> Dict[str, Tensor]:
+        """Losses of images (see ``QueryCriterion``): of the last prediction and of those before the blocks with queries.
+
+        Args:
+            clips: float32 [B, T, 3, H, W], B * T images; samples: B lists of T.
+        """
+        targets = [clip_targets([sample]) for clip in samples for sample in clip]
+        check_labels(targets, self.num_classes)
+        outputs = self.decode(self.encode(clips.flatten(0, 1)), self.masked_shares())
+        num_masks = mean_over_processes(sum(map(len, targets)), clips.device)
+        losses = self.criterion(outputs, lambda *layer: self.match(*layer, targets), [x.labels for x in targets],
+                                [x.masks[:, 0] for x in targets], num_masks)
+        if self.training:
+            self.counter.advance()
+        return losses
+
+    def match(self, logits: Tensor, masks: Tensor, targets: List[Any]) -> List[tuple]:
+        """Queries and objects of every image; logits as of ``decode``."""
+        return [match_frames(self.criterion.cost, *image, target)[0]
+                for *image, target in zip(logits.split(1), masks.split(1), targets)]
+
+    # Inference
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Any = None) -> EoMTState:
+        """State of a new video, or of one image."""
+        return EoMTState(video)
+
+    def lag(self, state: EoMTState) -> int:
+        """0: an image is final at once."""
+        return 0
+
+    @torch.no_grad()
+    def step(self, state: EoMTState, frames: Tensor) -> List[FrameInstances]:
+        return self.advance(state, self.encode(frames, state.video))
+
+    @torch.no_grad()
+    def advance(self, state: EoMTState, features: Tokens) -> List[FrameInstances]:
+        """The instances of N images; each has an id of its own."""
+        with stage('network'):
+            logits, masks = self.decode(features)[0]
+        return [self._frame(state, *image, features.size) for image in zip(logits, masks)]
+
+    def _frame(self, state: EoMTState, logits: Tensor, masks: Tensor, size: Tuple[int, int]) -> FrameInstances:
+        with stage('masks'):
+            network = tuple(side * self.backbone.patch_size for side in size)
+            found = query_instances(logits, masks, network, state.video.img_shape, state.video.ori_shape,
+                                    self.num_instances)
+            scores, labels, full = (x.cpu().numpy() for x in (found.scores, found.labels, found.masks))
+        frame_idx = state.num_frames
+        state.num_frames += 1
+        with stage('encode'):
+            kept = np.flatnonzero(full.any((1, 2)))
+            if not len(kept):
+                return FrameInstances(frame_idx)
+            ids = len(state.verdicts) + np.arange(len(kept))
+            state.verdicts += [TrackScore(*x) for x in zip(ids.tolist(), labels[kept].tolist(), scores[kept].tolist())]
+            return FrameInstances(frame_idx, ids, labels[kept], scores[kept], np.stack([_box(full[i]) for i in kept]),
+                                  [encode_mask(full[i]) for i in kept])
+
+    def finish(self, state: EoMTState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
+        """No frame is owed; the verdicts on all instances."""
+        return iter(()), state.verdicts
+
+
+def _box(mask: np.ndarray) -> np.ndarray:
+    """Float32 [4], x1 y1 x2 y2 of a bool mask [h, w], x2 and y2 one past the last pixel."""
+    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)

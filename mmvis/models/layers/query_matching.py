@@ -1,0 +1,108 @@
+"""One-to-one matching of queries with the objects of a frame or a clip (DETR, arXiv 2005.12872; on points as in
+Mask2Former, arXiv 2112.01527)."""
+from dataclasses import dataclass
+from typing import List, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from .clip_targets import ClipTargets
+from .point_sampling import sample_at_points, uniform_points
+
+#: Queries and objects of the pairs, int64 [n] each.
+Pairs = Tuple[Tensor, Tensor]
+#: What a query costs that another object has already.
+_TAKEN = 1e6
+
+
+@dataclass(frozen=True)
+class MatchingCost:
+    """Cost of every query with every object, [Q, n].
+
+    ``mask_weight`` * cross-entropy - ``class_weight`` * probability of the class + ``dice_weight`` * (1 - dice), masks
+    compared at ``num_points`` uniform points, the same ones for all queries, objects and frames of a call.
+    """
+    class_weight: float = 2.
+    mask_weight: float = 5.
+    dice_weight: float = 5.
+    num_points: int = 12544
+
+    @torch.no_grad()
+    def __call__(self, logits: Tensor, masks: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """Float32 [Q, n] of a tube of T frames (T = 1: of a frame).
+
+        Args:
+            logits: [Q, K + 1]; masks: [T, Q, h, w], logits; labels: int64 [n], a label above K counts as K ("no
+                object"); targets: [T, n, H, W], 0 or 1.
+        """
+        with torch.autocast(masks.device.type, enabled=False):
+            points = uniform_points(1, self.num_points, masks.device).expand(len(masks), -1, -1)
+            ours = sample_at_points(masks, points).transpose(0, 1).flatten(1)             # [Q, T P]
+            theirs = sample_at_points(targets.float(), points).transpose(0, 1).flatten(1)
+            positive, negative = F.softplus(-ours), F.softplus(ours)
+            entropy = (positive @ theirs.T + negative @ (1 - theirs).T) / ours.shape[1]
+            found = ours.sigmoid()
+            dice = 1 - (2 * found @ theirs.T + 1) / (found.sum(1)[:, None] + theirs.sum(1) + 1)
+            probs = logits.float().softmax(-1)[:, labels.clamp(max=logits.shape[-1] - 1)]
+            return self.mask_weight * entropy - self.class_weight * probs + self.dice_weight * dice
+
+
+def assign(cost: Tensor) -> Pairs:
+    """The pairs of least total cost [Q, n], queries rising. Costs that are not finite are worth any other: the losses
+    are not finite then, too, and say so."""
+    rows, columns = linear_sum_assignment(np.nan_to_num(cost.cpu().numpy(), nan=_TAKEN))
+    return tuple(torch.as_tensor(x, device=cost.device) for x in (rows, columns))
+
+
+def match_tubes(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Pairs:
+    """Pairs of a clip whose queries have one class for all frames: a query's masks are compared as one tube.
+
+    Args:
+        logits: [Q, K + 1]; masks: [T, Q, h, w], logits.
+    """
+    if not len(targets):
+        return targets.labels, targets.labels
+    return assign(cost(logits, masks, targets.labels, targets.masks.transpose(0, 1)))
+
+
+def match_frames(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: ClipTargets) -> List[Pairs]:
+    """Pairs of every frame by itself, with the objects present in it (an image is a clip of one frame).
+
+    Args:
+        logits: [T, Q, K + 1]; masks: [T, Q, h, w], logits.
+    """
+    pairs = []
+    for t, present in enumerate(targets.present.T):
+        rows = present.nonzero().flatten()
+        queries, objects = rows, rows
+        if len(rows):
+            queries, chosen = assign(cost(logits[t], masks[t:t + 1], targets.labels[rows], targets.masks[None, rows, t]))
+            objects = rows[chosen]
+        pairs.append((queries, objects))
+    return pairs
+
+
+def match_consistent(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Pairs:
+    """Pairs that hold in all frames of a clip: an object is matched in the first frame in which it is present, with
+    the queries that no earlier frame has given away (DVIS, arXiv 2306.03413).
+
+    Queries rise within the objects of one frame, which come frame by frame.
+
+    Args:
+        logits: [T, Q, K + 1]; masks: [T, Q, h, w], logits.
+    """
+    if not len(targets):
+        return targets.labels, targets.labels
+    first = targets.present.int().argmax(1)
+    pairs: List[Pairs] = []
+    for t in first.unique().tolist():
+        rows = (first == t).nonzero().flatten()
+        table = cost(logits[t], masks[t:t + 1], targets.labels[rows], targets.masks[None, rows, t])
+        for taken, _ in pairs:
+            table[taken] = _TAKEN
+        queries, chosen = assign(table)
+        pairs.append((queries, rows[chosen]))
+    return tuple(torch.cat(x) for x in zip(*pairs))

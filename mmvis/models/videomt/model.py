@@ -1,0 +1,247 @@
+"""VidEoMT: a plain vision transformer whose queries are carried from frame to frame; a query's number is the identity.
+
+VidEoMT: Your ViT is Secretly Also a Video Segmentation Model, CVPR 2026, arXiv 2602.17807. Numbers follow the official
+code (github.com/tue-mps/videomt), which is MIT.
+"""
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmvis.errors import InputError
+from mmvis.records import EndRanking, MaskStore, Record, best_of_row, enlarge_and_encode
+from mmvis.registry import MODELS
+from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
+
+from ..backbones.vit import Tokens
+from ..base import VISModel
+from ..builder import build_part
+from ..layers.clip_targets import ClipTargets, check_labels, clip_targets
+from ..layers.query_matching import Pairs, match_consistent
+from ..layers.query_predictor import QueryPredictor
+from ..layers.stages import stage
+from ..losses import QueryCriterion, mean_over_processes
+
+#: The class that the official data path gives to an object that the clip's last frame lacks.
+OFFICIAL_DUMMY = 54
+
+
+@dataclass
+class VidEoMTState:
+    """One video on its way.
+
+    Attributes:
+        queries: float [1, Q, C] that enter the next frame.
+        ranking: of the classes of the queries over the frames so far.
+        live: whether frames are final at once.
+        masks: mask logits of all frames so far (of a live source: none).
+        shown: of a live source, the last record of every query that was shown.
+        num_frames: taken so far.
+        network: (H, W), padded size.
+    """
+    video: VideoInfo
+    queries: Tensor
+    ranking: EndRanking
+    live: bool = False
+    masks: MaskStore = field(default_factory=MaskStore)
+    shown: Dict[int, Record] = field(default_factory=dict)
+    num_frames: int = 0
+    network: Optional[Tuple[int, int]] = None
+
+
+@MODELS.register_module()
+class VidEoMT(VISModel):
+    """Video encoder-only mask transformer.
+
+    Frames go through the first blocks of the transformer by themselves. In the last ``num_query_blocks`` blocks the
+    queries stand in front of a frame's tokens, in ordinary self-attention. Query outputs, before the last norm, through
+    a linear layer, plus the learned queries, are the queries of the next frame. There is no matching, memory or tracker
+    in inference.
+
+    Args:
+        backbone: a ``ViT`` or its config.
+        num_classes: K.
+        num_queries: Q.
+        num_query_blocks: S and B have 3, L has 4.
+        num_records: entries of a video in the results (OVIS: 20).
+        norm_queries: the last norm is applied to the query outputs that are carried and to the auxiliary predictions
+            (published VIS models: no).
+        label_rule: 'annotated', the class of an object is that of its annotation; 'official', an object that the last
+            frame of a clip lacks is taught the last class and matched without one, as in the published code.
+        live_score: least probability of what a live source shows.
+        criterion: weights of the losses, see ``QueryCriterion``.
+    """
+
+    def __init__(self, backbone: Any, num_classes: int = 40, num_queries: int = 200, num_query_blocks: int = 3,
+                 num_records: int = 10, norm_queries: bool = False, label_rule: str = 'annotated',
+                 live_score: float = 0.3, criterion: Optional[dict] = None,
+                 data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
+        if label_rule not in ('annotated', 'official'):
+            raise InputError(f"VidEoMT: label_rule is 'annotated' or 'official', not {label_rule!r}.")
+        self.backbone = build_part(backbone)
+        if not 0 < num_query_blocks <= len(self.backbone.blocks):
+            raise InputError(f'VidEoMT: num_query_blocks is {num_query_blocks}, the backbone has '
+                             f'{len(self.backbone.blocks)} blocks.')
+        dim = self.backbone.embed_dims
+        self.num_classes, self.num_records, self.live_score = num_classes, num_records, live_score
+        self.norm_queries, self.label_rule = norm_queries, label_rule
+        self.first_query_block = len(self.backbone.blocks) - num_query_blocks
+        self.q = nn.Embedding(num_queries, dim)
+        self.query_updater = nn.Linear(dim, dim)
+        self.predictor = QueryPredictor(dim, num_classes, self.backbone.patch_size)
+        self.criterion = QueryCriterion(num_classes, **criterion or {})
+
+    # The network
+
+    def encode(self, frames: Tensor, video: Optional[VideoInfo] = None) -> Tokens:
+        """Frames float32 [T, 3, H, W] through the blocks without queries."""
+        tokens = self.backbone.embed(frames)
+        return tokens._replace(x=self.backbone.run(0, self.first_query_block, tokens.x, tokens.rotation))
+
+    def query_blocks(self, queries: Tensor, tokens: Tensor, rotation: Any) -> List[Tensor]:
+        """Tokens [B, Q + S, C] that enter each block with queries, and those that leave the last one.
+
+        Args:
+            queries: [B, Q, C]; tokens: [B, S, C] of a frame each.
+        """
+        layers = [torch.cat([queries, tokens], dim=1)]
+        for index in range(self.first_query_block, len(self.backbone.blocks)):
+            layers.append(self.backbone.run(index, index + 1, layers[-1], rotation))
+        return layers
+
+    def carry(self, tokens: Tensor) -> Tensor:
+        """Queries [B, Q, C] of the next frame, from the tokens that left the last block."""
+        queries = tokens[:, :self.q.num_embeddings]
+        return self.query_updater(self.backbone.norm(queries) if self.norm_queries else queries) + self.q.weight
+
+    def predict(self, tokens: Tensor, size: Tuple[int, int], norm: bool = True) -> Tuple[Tensor, Tensor]:
+        """Class logits [N, Q, K + 1] ("no object" last) and mask logits [N, Q, h4, w4] of tokens [N, Q + S, C].
+
+        Args:
+            norm: apply the last norm (auxiliary predictions go without).
+        """
+        tokens = self.backbone.norm(tokens) if norm else tokens
+        queries = tokens[:, :self.q.num_embeddings]
+        return self.predictor(queries, tokens[:, queries.shape[1] + self.backbone.num_prefix:], size)
+
+    def clip_layers(self, clips: Tensor) -> Tuple[List[Tensor], Tuple[int, int]]:
+        """Of clips [B, T, 3, H, W]: tokens [B * T, Q + S, C] before each block with queries and after the last one, and
+        the size of the grid of patches. The gradient flows through the carried queries."""
+        features = self.encode(clips.flatten(0, 1))
+        queries, frames = self.q.weight.expand(len(clips), -1, -1), []
+        for tokens in features.x.unflatten(0, clips.shape[:2]).unbind(1):
+            frames.append(self.query_blocks(queries, tokens, features.rotation))
+            queries = self.carry(frames[-1][-1])
+        return [torch.stack(layer, dim=1).flatten(0, 1) for layer in zip(*frames)], features.size
+
+    # Training
+
+    def loss(self, clips: Tensor, samples: List[List[FrameSample]]) -> Dict[str, Tensor]:
+        """Losses of clips of T consecutive frames (see ``QueryCriterion``): of the output, and of the tokens that enter
+        all blocks with queries but the last.
+
+        Args:
+            clips: float32 [B, T, 3, H, W]; samples: B lists of T.
+        """
+        targets = [clip_targets(clip) for clip in samples]
+        check_labels(targets, self.num_classes)
+        if self.label_rule == 'official':
+            for target in targets:
+                target.labels = target.labels.where(target.present[:, -1], OFFICIAL_DUMMY)
+        layers, size = self.clip_layers(clips)
+        outputs = [self.predict(tokens, size, self.norm_queries) for tokens in layers[:-2]]
+        return self.clip_losses([*outputs, self.predict(layers[-1], size)], targets)
+
+    def clip_losses(self, outputs: List[Tuple[Tensor, Tensor]], targets: List[ClipTargets]) -> Dict[str, Tensor]:
+        """Weighted losses of layers of B clips: class logits [B * T, Q, K + 1], mask logits [B * T, Q, h4, w4].
+
+        A query keeps its object and class in all frames of the clip; where the object is absent the mask is empty.
+        """
+        num_frames = targets[0].present.shape[1]
+        labels = [target.labels for target in targets for _ in range(num_frames)]
+        masks = [mask for target in targets for mask in target.masks.unbind(1)]
+        num_masks = mean_over_processes(sum(map(len, labels)), outputs[-1][0].device)
+        return self.criterion(outputs, lambda *layer: self.match(*layer, targets), labels, masks, num_masks)
+
+    def match(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> List[Pairs]:
+        """Pairs of each of the B * T frames, the same in all frames of a clip; logits as of ``clip_losses``."""
+        clips = (x.unflatten(0, (len(targets), -1)) for x in (logits, masks))
+        return [pairs for clip in zip(*clips, targets)
+                for pairs in [match_consistent(self.criterion.cost, *clip)] * clip[-1].present.shape[1]]
+
+    # Inference
+
+    def start(self, video: VideoInfo, live: bool = False, frames: Any = None) -> VidEoMTState:
+        """State of a new video."""
+        return VidEoMTState(video, self.q.weight[None], EndRanking(self.num_records), live)
+
+    def lag(self, state: VidEoMTState) -> Optional[int]:
+        """None: which queries are tracks is known when the video ends; of a live source 0."""
+        return 0 if state.live else None
+
+    @torch.no_grad()
+    def step(self, state: VidEoMTState, frames: Tensor) -> List[FrameInstances]:
+        return self.advance(state, self.encode(frames, state.video))
+
+    @torch.no_grad()
+    def advance(self, state: VidEoMTState, features: Tokens) -> List[FrameInstances]:
+        """Take the features of T frames. Nothing is final yet; of a live source all T frames are."""
+        state.network = tuple(side * self.backbone.patch_size for side in features.size)
+        results = []
+        for tokens in features.x.split(1):
+            with stage('network'):
+                tokens = self.query_blocks(state.queries, tokens, features.rotation)[-1]
+                state.queries = self.carry(tokens)
+                logits, masks = self.predict(tokens, features.size)
+            with stage('association'):
+                state.ranking.add(logits[0].float().cpu().numpy())
+            with stage('masks'):
+                if state.live:
+                    results.append(self._live_frame(state, masks[0]))
+                else:
+                    state.masks.add(_as_numpy(masks[0]))
+            state.num_frames += 1
+        return results
+
+    def finish(self, state: VidEoMTState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
+        """All frames, with the masks of the queries that are among the best records, and these records; of a live
+        source no frame, and the last verdict on every query that was shown."""
+        if state.live:
+            verdicts = sorted(state.shown.values(), key=lambda record: -record.score)
+            return iter(()), [TrackScore(*record) for record in verdicts]
+        records = state.ranking.records()
+        return self._frames(state, best_of_row(records)), [TrackScore(*record, born=0) for record in records]
+
+    @staticmethod
+    def _frames(state: VidEoMTState, records: List[Record]) -> Iterator[FrameInstances]:
+        for frame_idx, masks in enumerate(state.masks.frames([record.row for record in records])):
+            with stage('encode'):
+                yield _frame(state, frame_idx, records, masks)
+
+    def _live_frame(self, state: VidEoMTState, masks: Tensor) -> FrameInstances:
+        """What leads so far, in the frame at hand."""
+        records = best_of_row(state.ranking.records(self.live_score))
+        state.shown.update((record.row, record) for record in records)
+        rows = [record.row for record in records]
+        return _frame(state, state.num_frames, records, dict(zip(rows, masks[rows].float().cpu().numpy())))
+
+
+def _frame(state: VidEoMTState, frame_idx: int, records: List[Record], masks: Dict[int, np.ndarray]) -> FrameInstances:
+    """The chosen queries that have a pixel in a frame; ``masks`` by query, float32 [h4, w4]."""
+    found = [(record, enlarge_and_encode(masks[record.row], state.video.ori_shape, state.network,
+                                         state.video.img_shape)) for record in records if record.row in masks]
+    found = [(record, *encoded) for record, encoded in found if encoded is not None]
+    if not found:
+        return FrameInstances(frame_idx)
+    chosen, rles, boxes = zip(*found)
+    ids, labels, scores = (np.array(x) for x in zip(*chosen))
+    return FrameInstances(frame_idx, ids, labels, scores.astype(np.float32), np.stack(boxes), list(rles))
+
+
+def _as_numpy(logits: Tensor) -> np.ndarray:
+    """Logits in the type in which they are; bfloat16, which NumPy lacks, as its bits (uint16)."""
+    logits = logits.cpu()
+    return logits.view(torch.uint16).numpy() if logits.dtype == torch.bfloat16 else logits.numpy()
