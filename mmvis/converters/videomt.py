@@ -1,5 +1,6 @@
 """Files of the encoder-only transformers: VidEoMT's (detectron2) and EoMT's (Lightning) checkpoints, VidEoMT in the layout
 of transformers, and the weights of DINOv2 and DINOv3 that their training starts from."""
+import math
 import re
 from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple
 
@@ -114,7 +115,7 @@ def to_transformers(state_dict: StateDict) -> StateDict:
     return named
 
 
-def convert_dinov2(state_dict: StateDict, grid: int, patch_size: int) -> StateDict:
+def convert_dinov2(state_dict: StateDict, grid: Tuple[int, int], patch_size: int) -> StateDict:
     """Meta's or timm's tensors of a DINOv2 with registers, for a table of another size and other patches.
 
     Meta's position table has a row for the class token, which is added to that token; patches of 14 pixels become those
@@ -124,10 +125,11 @@ def convert_dinov2(state_dict: StateDict, grid: int, patch_size: int) -> StateDi
     if 'register_tokens' in tensors:
         tensors['reg_token'] = tensors.pop('register_tokens')
     table = tensors['pos_embed']
-    if int((table.shape[1] - 1) ** 0.5) ** 2 == table.shape[1] - 1:
+    side = math.isqrt(table.shape[1])
+    if side ** 2 < table.shape[1]:
         tensors['cls_token'] = tensors['cls_token'] + table[:, :1]
         table = table[:, 1:]
-    tensors['pos_embed'] = resize_table(table, (grid, grid), antialias=True)
+    tensors['pos_embed'] = resize_table(table, (side, side), grid, antialias=True)
     tensors['patch_embed.proj.weight'] = resize_patch_kernel(tensors['patch_embed.proj.weight'], patch_size)
     return tensors
 

@@ -50,7 +50,10 @@ def _by_rule(height: int, width: int, scale: Scale, rule: str) -> Tuple[int, int
         if width < height:
             return int(short * height / width), short, factor
         return short, int(short * width / height), factor
-    raise InputError(f"ClipResize: rule must be 'mmcv', 'detectron2' or 'detr', got {rule!r}.")
+    if rule == 'fit':
+        factor = short / min(height, width) if long is None else min(short / height, long / width)
+        return round(height * factor), round(width * factor), factor
+    raise InputError(f"ClipResize: rule must be 'mmcv', 'detectron2', 'detr' or 'fit', got {rule!r}.")
 
 
 def resize_image(image: np.ndarray, size: Tuple[int, int], backend: str) -> np.ndarray:

@@ -5,7 +5,7 @@ rule is a function of its own below. Names of parameters are timm's, so that pub
 """
 import math
 from functools import partial
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from mmvis.registry import MODELS
 from ..layers.inference import FastLinear
 
 Rotation = Tuple[Tensor, Tensor]
+Size = Tuple[int, int]
 _STAGES = 4
 
 
@@ -36,14 +37,13 @@ def sincos_table(dim: int, grid: int) -> Tensor:
     return F.pad(table, (0, 0, 1, 0))[None].float()
 
 
-def resize_table(table: Tensor, size: Tuple[int, int], antialias: bool) -> Tensor:
-    """A position table [1, g * g, C] of a square grid, resized to [1, rows * columns, C] by bicubic interpolation in
-    float32 (MAE and MemCNP without antialiasing, DINOv2 with it); at its own size it is returned as it is."""
-    grid = math.isqrt(table.shape[1])
-    if tuple(size) == (grid, grid):
+def resize_table(table: Tensor, grid: Size, size: Size, antialias: bool) -> Tensor:
+    """A position table [1, P, C] of a grid (rows, columns) of patches for one of another size, by bicubic interpolation
+    in float32 (MAE and MemCNP without antialiasing, DINOv2 with it); at its own size it is returned as it is."""
+    if tuple(size) == tuple(grid):
         return table
-    square = table.float().transpose(1, 2).unflatten(2, (grid, grid))
-    resized = F.interpolate(square, size=size, mode='bicubic', align_corners=False, antialias=antialias)
+    maps = table.float().transpose(1, 2).unflatten(2, grid)
+    resized = F.interpolate(maps, size=size, mode='bicubic', align_corners=False, antialias=antialias)
     return resized.flatten(2).transpose(1, 2).to(table.dtype)
 
 
@@ -157,9 +157,10 @@ class Block(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=eps)
         self.attn = Attention(dim, num_heads, key_bias)
+        self.ls1 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = MLP(dim, int(dim * mlp_ratio), dim)
-        self.ls1, self.ls2 = (nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale) for _ in range(2))
+        self.ls2 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
 
     def forward(self, x: Tensor, rotation: Optional[Rotation] = None, allowed: Optional[Tensor] = None) -> Tensor:
         """[B, N, C] to [B, N, C].
@@ -213,7 +214,8 @@ class ViT(nn.Module):
 
     Args:
         depth: number of blocks.
-        grid: side of the position table in patches (DINOv2 for images of 640 pixels: 40).
+        grid: (rows, columns) of the position table, or the side of a square one, as 'sincos' is (DINOv2 for images of
+            640 pixels: 40).
         stretch: largest factor of the coordinates of rotary positions in training, drawn log-uniformly from
             [1 / stretch, stretch] once a forward.
         final_norm: whether there is a norm after the last block (``norm``; who calls the blocks applies it).
@@ -222,7 +224,7 @@ class ViT(nn.Module):
     """
 
     def __init__(self, embed_dims: int = 384, depth: int = 12, num_heads: int = 6, mlp_ratio: float = 4.,
-                 patch_size: int = 16, position: str = 'learned', grid: int = 40, num_registers: int = 4,
+                 patch_size: int = 16, position: str = 'learned', grid: Union[int, Size] = 40, num_registers: int = 4,
                  eps: float = 1e-6, layer_scale: Optional[float] = 1e-5, stretch: float = 2., final_norm: bool = True,
                  with_cp: bool = False, frozen_blocks: int = 0) -> None:
         super().__init__()
@@ -233,15 +235,16 @@ class ViT(nn.Module):
             raise InputError(f'{name}: embed_dims ({embed_dims}) must be a multiple of 4 and of num_heads '
                              f'({num_heads}), and frozen_blocks ({frozen_blocks}) at most depth ({depth}).')
         self.embed_dims, self.num_heads, self.patch_size = embed_dims, num_heads, patch_size
-        self.position_rule, self.grid, self.stretch = position, grid, stretch
+        self.position_rule, self.stretch = position, stretch
+        self.grid = (grid, grid) if isinstance(grid, int) else tuple(grid)
         self.with_cp, self.frozen_blocks = with_cp, frozen_blocks
         self.patch_embed = PatchEmbed(patch_size, embed_dims)
         self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dims) * 0.02)
         self.reg_token = nn.Parameter(torch.randn(1, num_registers, embed_dims) * 0.02) if num_registers else None
         if position == 'sincos':
-            self.register_buffer('pos_embed', sincos_table(embed_dims, grid))      # never trained
+            self.register_buffer('pos_embed', sincos_table(embed_dims, self.grid[0]))      # never trained
         elif position == 'learned':
-            self.pos_embed = nn.Parameter(torch.randn(1, grid * grid, embed_dims) * 0.02)
+            self.pos_embed = nn.Parameter(torch.randn(1, math.prod(self.grid), embed_dims) * 0.02)
         block = partial(Block, embed_dims, num_heads, mlp_ratio, eps, layer_scale, key_bias=position != 'rotary')
         self.blocks = nn.ModuleList([block() for _ in range(depth)])
         self.norm = nn.LayerNorm(embed_dims, eps=eps) if final_norm else None
@@ -261,10 +264,10 @@ class ViT(nn.Module):
 
     def position(self, rows: int, columns: int) -> Tensor:
         """Position table [1, rows * columns, C] for a grid of patches; 'sincos' has the class token's row in front."""
-        if (rows, columns) == (self.grid, self.grid):
+        if (rows, columns) == self.grid:
             return self.pos_embed
         front, patches = self.pos_embed.tensor_split([int(self.position_rule == 'sincos')], dim=1)
-        resized = resize_table(patches, (rows, columns), antialias=self.position_rule == 'learned')
+        resized = resize_table(patches, self.grid, (rows, columns), antialias=self.position_rule == 'learned')
         return torch.cat([front, resized], dim=1)
 
     def embed(self, images: Tensor) -> Tokens:
