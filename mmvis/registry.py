@@ -29,6 +29,6 @@ LOG_PROCESSORS = _child(root.LOG_PROCESSORS, 'mmvis.engine')
 # No class of ours as yet: without a child of these, mmengine warns at every look-up.
 OPTIMIZERS = _child(root.OPTIMIZERS)
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)
-PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS)
+PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'mmvis.engine')
 VISUALIZERS = _child(root.VISUALIZERS)
 VISBACKENDS = _child(root.VISBACKENDS)

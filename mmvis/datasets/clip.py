@@ -24,6 +24,8 @@ class ClipFrame:
         instance_ids: int64 [N], one number an object, equal in all frames of the clip.
         masks: uint8 [N, height, width], 0 or 1.
         crowd: bool [N].
+        polygons: of N objects the outlines of their parts, float64 [P, 2], x y in pixels of ``image``, in place of which
+            ``masks`` may be drawn anew at the end of a pipeline (``ClipDrawPolygons``); None where masks are all there is.
     """
     frame_idx: int
     image: np.ndarray
@@ -32,6 +34,7 @@ class ClipFrame:
     instance_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     masks: np.ndarray = None
     crowd: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    polygons: Optional[List[List[np.ndarray]]] = None
 
     def __post_init__(self) -> None:
         if self.masks is None:

@@ -115,6 +115,32 @@ class GapClips:
 
 
 @TRANSFORMS.register_module()
+class ConsecutiveClips:
+    """``num_frames`` consecutive frames (VidEoMT, LVMT); every video with an object is one item.
+
+    A video with fewer frames gives all of them, in order, and repeats drawn with replacement behind them.
+
+    Args:
+        num_frames: T.
+        reach_end: False: the last possible start is never drawn, as in the published code.
+        repeats: items per video and epoch.
+    """
+
+    def __init__(self, num_frames: int = 5, reach_end: bool = True, repeats: int = 1) -> None:
+        self.num_frames, self.reach_end, self.repeats = num_frames, reach_end, repeats
+
+    def items(self, eligible: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
+        return _whole_videos(np.array([i for i, frames in enumerate(eligible) if len(frames)], np.int64), self.repeats)
+
+    def draw(self, eligible: np.ndarray, length: int, key: int, rng: np.random.Generator) -> List[int]:
+        spare = length - self.num_frames
+        if spare < 0:
+            return [*range(length), *rng.choice(length, -spare).tolist()]
+        start = int(rng.integers(spare + self.reach_end)) if spare else 0
+        return list(range(start, start + self.num_frames))
+
+
+@TRANSFORMS.register_module()
 class NeighbourClips:
     """A key frame, a frame shortly before, one shortly after, and distant ones, in order of time (InstanceFormer).
 

@@ -6,11 +6,13 @@ from .config import find_config, load_config
 from .config_values import CfgOptions
 from .hooks import DamagedFramesHook, FiniteLossHook, SafeCheckpointHook
 from .launch import LAUNCHERS, init_dist, spawn
+from .layer_decay import LayerDecayGroups, TwoStagePoly
 from .loops import VideoTestLoop, VideoValLoop
 from .preemption import PassingCheckpointHook
 from .runner import VISRunner, build_runner
 from .train_loop import EpochTrainLoop, IterTrainLoop
 
 __all__ = ['CfgOptions', 'DamagedFramesHook', 'EpochTrainLoop', 'FiniteLossHook', 'IterTrainLoop', 'LAUNCHERS',
-           'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook', 'ToolParser', 'VISRunner',
+           'LayerDecayGroups', 'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook', 'ToolParser',
+           'TwoStagePoly', 'VISRunner',
            'VideoTestLoop', 'VideoValLoop', 'build_runner', 'find_config', 'init_dist', 'load_config', 'run_tool', 'spawn']

@@ -57,6 +57,9 @@ def image_stages(parity: Any) -> Iterator[Stage]:
     for name, masked in shares.items():
         if parity.has(f'image/{name}/'):
             outputs[name] = yield from masked_attention(parity, model, features, name, masked)
+    classes, masks = model.decode(features)[0]
+    yield parity.stage('image/no_masked_attention.masks', masks)
+    yield parity.stage('image/no_masked_attention.classes', classes)
     if 'image/target.labels' in values:
         yield from losses(parity, model, outputs['masked'], (height, width))
     yield from photos(parity, model, (height, width))
@@ -121,10 +124,8 @@ def photos(parity: Any, model: EoMT, size: Tuple[int, int]) -> Iterator[Stage]:
         cuts.append(resized.shape[:2])
         row[:, :cuts[-1][0], :cuts[-1][1]] = torch.from_numpy(resized.copy()).permute(2, 0, 1)
     yield parity.value('image/scaled sizes', [list(cut) for cut in cuts])
-    yield parity.stage('image/resized and padded [2,3,96,128]', padded.long())
+    yield parity.stage('image/resized and padded', padded.long())
     classes, masks = model.decode(model.encode(normalised(model, padded)))[0]
-    yield parity.stage('image/no_masked_attention.masks', masks)
-    yield parity.stage('image/no_masked_attention.classes', classes)
     for i, image in enumerate(images):
         shape = tuple(image.shape[-2:])
         for name in parity.keys(f'image/instances{i}'):

@@ -6,8 +6,9 @@ from .crop import ClipCrop, ClipPad
 from .flip import ClipFlip
 from .photometric import ClipBlur, ClipColorJitter, ClipColorShift, ClipPhotometric
 from .resize import ClipResize, resized_shape
+from .rotate import ClipDrawPolygons, ClipRotate
 from .warp import ClipRepeat, ClipShuffle, ClipWarp
 
 __all__ = ['ClipBlur', 'ClipBoxesFromMasks', 'ClipClampBoxes', 'ClipColorJitter', 'ClipColorShift', 'ClipCompose',
-           'ClipCrop', 'ClipFlip', 'ClipPad', 'ClipPhotometric', 'ClipRandomChoice', 'ClipRepeat', 'ClipResize',
-           'ClipShuffle', 'ClipTransform', 'ClipWarp', 'resized_shape']
+           'ClipCrop', 'ClipDrawPolygons', 'ClipFlip', 'ClipPad', 'ClipPhotometric', 'ClipRandomChoice', 'ClipRepeat',
+           'ClipResize', 'ClipRotate', 'ClipShuffle', 'ClipTransform', 'ClipWarp', 'resized_shape']

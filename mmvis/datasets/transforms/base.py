@@ -1,5 +1,5 @@
 """The frame of every clip transform: draw once, apply to all frames."""
-from typing import Any, Sequence, Union
+from typing import Any, Callable, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -47,8 +47,15 @@ class ClipTransform:
 
 def select_objects(frame: ClipFrame, keep: np.ndarray) -> dict:
     """Per-object fields of the objects ``keep`` (bool or indices [N]), as arguments for ``dataclasses.replace``."""
+    polygons = frame.polygons and [frame.polygons[i] for i in np.arange(len(frame.boxes))[keep]]
     return dict(boxes=frame.boxes[keep], labels=frame.labels[keep], instance_ids=frame.instance_ids[keep],
-                masks=frame.masks[keep], crowd=frame.crowd[keep])
+                masks=frame.masks[keep], crowd=frame.crowd[keep], polygons=polygons)
+
+
+def move_polygons(polygons: Optional[List[List[np.ndarray]]], move: Callable[[np.ndarray], np.ndarray]
+                  ) -> Optional[List[List[np.ndarray]]]:
+    """The polygons of a frame with every outline, float64 [P, 2], moved."""
+    return polygons and [[move(outline) for outline in parts] for parts in polygons]
 
 
 class ClipCompose:

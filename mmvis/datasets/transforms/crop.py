@@ -8,7 +8,7 @@ from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
-from .base import ClipTransform, select_objects
+from .base import ClipTransform, move_polygons, select_objects
 from .resize import clip_boxes
 
 
@@ -70,7 +70,8 @@ class ClipCrop(ClipTransform):
         boxes[:, 2:] -= inclusive
         window = (slice(top, top + crop_h), slice(left, left + crop_w))
         kept = select_objects(frame, keep)
-        kept.update(boxes=boxes[keep], masks=kept['masks'][(slice(None), *window)])
+        kept.update(boxes=boxes[keep], masks=kept['masks'][(slice(None), *window)],
+                    polygons=move_polygons(kept['polygons'], lambda xy: xy - (left, top)))
         return replace(frame, image=frame.image[window], **kept)
 
 

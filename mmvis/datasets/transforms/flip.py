@@ -8,7 +8,7 @@ from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
-from .base import ClipTransform
+from .base import ClipTransform, move_polygons
 from .resize import clip_boxes
 
 
@@ -43,4 +43,5 @@ class ClipFlip(ClipTransform):
         boxes = frame.boxes.copy()
         boxes[:, [0, 2]] = width - frame.boxes[:, [2, 0]] - int(inclusive)
         return replace(frame, image=cv2.flip(frame.image, 1), boxes=clip_boxes(boxes, height, width),
-                       masks=np.ascontiguousarray(frame.masks[:, :, ::-1]))
+                       masks=np.ascontiguousarray(frame.masks[:, :, ::-1]),
+                       polygons=move_polygons(frame.polygons, lambda xy: xy * (-1, 1) + (width, 0)))

@@ -11,7 +11,7 @@ from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
-from .base import ClipTransform
+from .base import ClipTransform, move_polygons
 
 Scale = Tuple[Optional[int], int]  # (long, short) in pixels; long None: no limit
 
@@ -95,6 +95,8 @@ class ClipResize(ClipTransform):
                  int(f x + 0.5)
     'detr'       short side; long side capped,       new / old of each axis Pillow   InstanceFormer
                  int(short * large / small)
+    'fit'        into the box long x short, as large new / old of each axis Pillow   EoMT (tests)
+                 as it gets; round
     ============ =================================== ====================== ======== =========================
 
     Boxes are then clipped to [0, width] and [0, height], inclusive ones too (as MaskTrackRCNN trains). The clip's
@@ -141,7 +143,8 @@ class ClipResize(ClipTransform):
         factors = factor if self.rule == 'mmcv' else np.array([new_w / width, new_h / height] * 2, np.float32)
         boxes = clip_boxes(frame.boxes * factors, new_h, new_w)
         return replace(frame, image=resize_image(frame.image, (new_h, new_w), self.backend), boxes=boxes,
-                       masks=resize_masks(frame.masks, (new_h, new_w), self.rule))
+                       masks=resize_masks(frame.masks, (new_h, new_w), self.rule),
+                       polygons=move_polygons(frame.polygons, lambda xy: xy * (new_w / width, new_h / height)))
 
 
 def clip_boxes(boxes: np.ndarray, height: float, width: float) -> np.ndarray:

@@ -60,7 +60,7 @@ class ClipWarp(ClipTransform):
             masks[index] = cv2.warpPerspective(mask, drawn, (width, height), flags=cv2.INTER_NEAREST)
             if not self.overlaps and not frame.crowd[index]:      # a crowd takes nothing from an object
                 masks[:index] *= 1 - masks[index]
-        warped = replace(frame, image=image, masks=masks)
+        warped = replace(frame, image=image, masks=masks, polygons=None)
         kept = select_objects(warped, masks.any((1, 2)))
         kept['boxes'] = masks_to_boxes(kept['masks'], inclusive)
         return replace(warped, **kept)
