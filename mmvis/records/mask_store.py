@@ -5,6 +5,7 @@ pixel of the result mixes two neighbours of the middle size in each direction, a
 logits in each direction. So where all cells of the 3x3 blocks around have one sign, the result has it, whatever the
 values; the values are needed only in cells whose 5x5 neighbourhood holds both signs (the band).
 """
+import math
 import os
 import struct
 import tempfile
@@ -69,11 +70,11 @@ class MaskStore:
         rows = np.flatnonzero(positive.any((1, 2)))
         positive, logits = positive[rows], logits[rows]
         band = find_band(positive)
-        num_cells = positive[0].size if len(rows) else 0
+        num_cells = math.prod(self._shape)
         whole = band.sum((1, 2)) * logits.itemsize + num_cells // 8 >= num_cells * logits.itemsize
         band[whole] = True
         counts = band.sum((1, 2), dtype=np.int32)
-        signs = zlib.compress(np.packbits(positive.reshape(len(rows), -1), axis=1).tobytes(), 1)
+        signs = zlib.compress(np.packbits(positive.reshape(len(rows), math.prod(self._shape)), axis=1).tobytes(), 1)
         self._write(b''.join([_HEADER.pack(len(rows), len(signs)), rows.astype(np.int32).tobytes(), counts.tobytes(),
                               signs, logits[band].tobytes()]))
 
@@ -101,7 +102,7 @@ class MaskStore:
         if not chosen:
             return {}
         signs = np.frombuffer(zlib.decompress(piece[place:place + num_signs]), np.uint8).reshape(num, -1)[chosen]
-        num_cells = self._shape[0] * self._shape[1]
+        num_cells = math.prod(self._shape)
         positive = np.unpackbits(signs, axis=1, count=num_cells).view(bool).reshape(-1, *self._shape)
         band = find_band(positive)
         values = np.frombuffer(piece, self._dtype, offset=place + num_signs)
