@@ -43,7 +43,7 @@ def clip_targets(samples: Sequence[FrameSample]) -> ClipTargets:
     masks = torch.zeros(len(ids), len(frames), *frames[0].masks.shape[-2:], dtype=torch.uint8, device=ids.device)
     for t, frame in enumerate(frames):
         masks[torch.searchsorted(ids, frame.instance_ids), t] = frame.masks
-    present = masks.flatten(2).any(2)
+    present = masks.flatten(2).any(2).bool()              # of uint8, any is uint8
     seen = present.any(1)
     ids, masks, present = ids[seen], masks[seen], present[seen]
     labels = every_label[(every_id == ids[:, None]).int().argmax(1)] if len(ids) else every_label[:0]
