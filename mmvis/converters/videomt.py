@@ -1,5 +1,5 @@
-"""Files of the encoder-only transformers: VidEoMT's (detectron2) and EoMT's (Lightning) checkpoints, VidEoMT in the layout
-of transformers, and the weights of DINOv2 and DINOv3 that their training starts from."""
+"""Files of the encoder-only transformers: checkpoints of VidEoMT (detectron2) and EoMT (Lightning), VidEoMT in the layout
+of transformers, and the weights of DINOv2 that their training starts from."""
 import math
 import re
 from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple

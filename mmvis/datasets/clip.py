@@ -24,8 +24,8 @@ class ClipFrame:
         instance_ids: int64 [N], one number an object, equal in all frames of the clip.
         masks: uint8 [N, height, width], 0 or 1.
         crowd: bool [N].
-        polygons: of N objects the outlines of their parts, float64 [P, 2], x y in pixels of ``image``, in place of which
-            ``masks`` may be drawn anew at the end of a pipeline (``ClipDrawPolygons``); None where masks are all there is.
+        polygons: of N objects the outlines of their parts, float64 [P, 2], x y in pixels of ``image``, from which
+            ``ClipDrawPolygons`` draws the masks anew at the end of a pipeline; None where masks are all there is.
     """
     frame_idx: int
     image: np.ndarray

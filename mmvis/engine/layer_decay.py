@@ -67,7 +67,7 @@ class TwoStagePoly(_ParamScheduler):
     """Linear warm-up, then a polynomial fall to 0; the transformer begins when the rest is warm.
 
     Of groups that are not ``late`` (see ``layer_decay_groups``) the factor is s / w0 in the first w0 steps, of late
-    ones 0 in these and (s - w0) / w1 in the w1 steps after them. Then both fall as (1 - share of the steps left) ** power.
+    ones 0 in these and (s - w0) / w1 in the w1 steps after them. Then both fall as (1 - share of the way) ** power.
 
     Args:
         warmup: (w0, w1) in steps.

@@ -13,5 +13,5 @@ from .memcnp import MemCNP
 from .sipmask import SipMaskVIS
 from .videomt import VidEoMT
 
-__all__ = ['ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'MaskTrackRCNN', 'MemCNP', 'SipMaskVIS', 'VISModel',
-           'VidEoMT', 'build_part']
+__all__ = ['ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'MaskTrackRCNN', 'MemCNP', 'SipMaskVIS',
+           'VISModel', 'VidEoMT', 'build_part']

@@ -1,7 +1,7 @@
 """Mask logits of all rows of all frames until the end of a video, kept small and exact.
 
-Only the sign after two bilinear resizes matters, the first of which enlarges. Both have weights that are not negative: a
-pixel of the result mixes two neighbours of the middle size in each direction, and these mix at most three cells of the
+Only the sign after two bilinear resizes matters, the first of which enlarges. No weight of them is negative: a pixel of
+the result mixes two neighbours of the middle size in each direction, and these mix at most three cells of the
 logits in each direction. So where all cells of the 3x3 blocks around have one sign, the result has it, whatever the
 values; the values are needed only in cells whose 5x5 neighbourhood holds both signs (the band).
 """
@@ -123,8 +123,8 @@ class MaskStore:
             self._pieces.append(piece)
             if self.num_bytes <= self.limit:
                 return
-        doing = ('has no room for the masks of this video, which are kept there until it ends (the variable TMPDIR names '
-                 'another folder)')
+        doing = ('has no room for the masks of this video, which are kept there until it ends (the variable TMPDIR '
+                 'names another folder)')
         with of_user_path(tempfile.gettempdir(), doing):
             if self._file is None:
                 self._file = tempfile.TemporaryFile()

@@ -32,8 +32,8 @@ GRADIENT = dict(rtol=1e-2, atol=1e-3)
 SMALL, LARGE = (384, 12, 6, 3), (1024, 24, 16, 4)
 
 
-def build(shape: Tuple[int, int, int, int] = SMALL, num_classes: int = 40, num_records: int = 10, vit: Optional[dict] = None,
-          **kwargs: Any) -> VidEoMT:
+def build(shape: Tuple[int, int, int, int] = SMALL, num_classes: int = 40, num_records: int = 10,
+          vit: Optional[dict] = None, **kwargs: Any) -> VidEoMT:
     width, depth, heads, num_query_blocks = shape
     backbone = ViT(width, depth, heads, **vit or {})
     return VidEoMT(backbone, num_classes, num_query_blocks=num_query_blocks, num_records=num_records, **kwargs)
@@ -325,8 +325,7 @@ class Parity:
         clips = prepare(model, [rgb_frames(*size, f'{self.salt}-{b}') for b, size in enumerate(sizes)])
         truth = [self.truth(f'train{b}', (5, 3)[b], size[0], tuple(size[1:])) for b, size in enumerate(sizes)]
         height, width = clips.shape[-2:]
-        targets = [targets_of(labels, ids, nn.functional.pad(masks, (0, width - masks.shape[-1], 0, height - masks.shape[-2])))
-                   for labels, ids, masks in truth]
+        targets = [targets_of(labels, ids, padded(masks, height, width)) for labels, ids, masks in truth]
         if group == 'train_official_labels':
             for target in targets:
                 target.labels = target.labels.where(target.present[:, -1], OFFICIAL_DUMMY)
@@ -340,9 +339,11 @@ class Parity:
             layers, size = model.clip_layers(clips)
             outputs = [model.predict(tokens, size, norm=False) for tokens in layers[:-1]]
             outputs.append(tuple(official_order(x, len(clips)) for x in model.predict(layers[-1], size)))
-            for name, (logits, masks) in (('', outputs[-1]), *((f'aux{i}.', x) for i, x in enumerate(outputs[:-1]))):
-                yield self.stage(f'{group}/{name}pred_logits' + (' [B*T,Q,K+1]' if not name else ''), logits)
-                yield self.stage(f'{group}/{name}pred_masks' + (' [B*T,Q,1,h4,w4]' if not name else ''), masks[:, :, None])
+            yield self.stage(f'{group}/pred_logits [B*T,Q,K+1]', outputs[-1][0])
+            yield self.stage(f'{group}/pred_masks [B*T,Q,1,h4,w4]', outputs[-1][1][:, :, None])
+            for i, (logits, masks) in enumerate(outputs[:-1]):
+                yield self.stage(f'{group}/aux{i}.pred_logits', logits)
+                yield self.stage(f'{group}/aux{i}.pred_masks', masks[:, :, None])
             found, matches = self.recorded_losses(model, outputs, targets)
             if group == 'train':
                 sum(list(found.values())[:3 * (len(outputs) - 1)]).backward()
@@ -363,7 +364,8 @@ class Parity:
         yield self.value('train/without_grad', [name for name, grad in grads.items() if grad is None])
         for name in self.keys('train/grad/', 'stages'):
             key = name[len('train/grad/'):]
-            yield self.stage(name, grads[our_name('backbone.encoder.backbone.' + key if '.' not in key else key)], **GRADIENT)
+            key = key if '.' in key else f'backbone.encoder.backbone.{key}'
+            yield self.stage(name, grads[our_name(key)], **GRADIENT)
         model.zero_grad()
 
 
@@ -377,6 +379,10 @@ def official_order(x: Tensor, num_clips: int) -> Tensor:
     """[B * T, ...] in the order of the official code, which stacks the last layer's frames of several clips frame by
     frame and reads them clip by clip."""
     return x.unflatten(0, (num_clips, -1)).transpose(0, 1).flatten(0, 1)
+
+
+def padded(masks: Tensor, height: int, width: int) -> Tensor:
+    return nn.functional.pad(masks, (0, width - masks.shape[-1], 0, height - masks.shape[-2]))
 
 
 def prepare(model: VidEoMT, clips: List[Tensor]) -> Tensor:
@@ -393,8 +399,8 @@ def results(model: VidEoMT, state: VidEoMTState) -> dict:
     segmentations = [[track.masks.get(t, empty) for t in range(num_frames)] for track in tracks]
     entries = [dict(video_id=7, score=track.score, category_id=track.label + 1, segmentations=masks)
                for track, masks in zip(tracks[:2], segmentations)]
-    return dict(image_size=list(size), ids=[track.track_id for track in tracks], labels=[track.label for track in tracks],
-                scores=[track.score for track in tracks], num=len(tracks), json_first_two=entries,
+    ids, labels, scores = zip(*((track.track_id, track.label, track.score) for track in tracks))
+    return dict(image_size=list(size), ids=ids, labels=labels, scores=scores, num=len(tracks), json_first_two=entries,
                 areas=[[int(decode_rle(mask).sum()) for mask in masks] for masks in segmentations])
 
 

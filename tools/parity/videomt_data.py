@@ -100,7 +100,8 @@ def image_optimizer(parity: Any) -> Iterator[Stage]:
         groups = layer_decay_groups(model, lr, weight_decay, decay, query_blocks_decay=llrd)
         rows = {official_name(group['name'], 'network'): [group['lr'], group['weight_decay']] for group in groups}
         wanted = {row[0] for row in parity.golden['values'][f'{name} [name, lr, wd]']}
-        yield parity.value(f'{name} [name, lr, wd]', [[key, *row] for key, row in rows.items() if key in wanted], **_EXACT)
+        ours = [[key, *row] for key, row in rows.items() if key in wanted]
+        yield parity.value(f'{name} [name, lr, wd]', ours, **_EXACT)
         yield parity.value(f'{name} defaults', [lr, decay, weight_decay, warmup], **_EXACT)
 
 
@@ -140,7 +141,7 @@ def transforms(kind: str, seed: int) -> List[list]:
     if rng.choice(2, p=[0.5, 0.5]) == 0:
         resize((400, 500, 600), 1333)
         top, left, crop_h, crop_w, *_ = ClipCrop((384, 600)).draw(height, width, rng)
-        found.append(['CropTransform', float(left), float(top), float(crop_w), float(crop_h), float(width), float(height)])
+        found.append(['CropTransform', *map(float, (left, top, crop_w, crop_h, width, height))])
         height, width = crop_h, crop_w
     else:
         found.append(['NoOpTransform'])

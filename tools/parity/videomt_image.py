@@ -1,5 +1,5 @@
-"""Stages of EoMT, VidEoMT's image model, and the two ways of its numbers that the toolbox itself does not offer: panoptic
-maps and the instances of transformers."""
+"""Stages of EoMT, VidEoMT's image model, and two kinds of results that the toolbox itself does not offer: panoptic maps
+and the instances of transformers."""
 import math
 from typing import Any, Dict, Iterator, List, Tuple
 from unittest import mock
@@ -141,7 +141,8 @@ def photos(parity: Any, model: EoMT, size: Tuple[int, int]) -> Iterator[Stage]:
             yield parity.value(name, panoptic(classes[i], full, mask_thresh, overlap), areas=(2, 0.))
 
 
-def panoptic(classes: Tensor, masks: Tensor, mask_thresh: float, overlap: float, first_stuff: int = 80) -> Dict[str, list]:
+def panoptic(classes: Tensor, masks: Tensor, mask_thresh: float, overlap: float,
+             first_stuff: int = 80) -> Dict[str, list]:
     """Segments of an image: ids with areas and classes, the free pixels first (id -1, class K).
 
     Args:

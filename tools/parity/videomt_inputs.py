@@ -1,5 +1,5 @@
-"""Inputs of VidEoMT's parity files, as the recipe beside them states: weights, frames, random points, hand-made outputs,
-ground truth."""
+"""Inputs of VidEoMT's parity files, as the recipe beside them states: weights, frames, random points, outputs made by
+hand, ground truth."""
 import math
 import zlib
 from typing import Any, Dict, List, Sequence, Tuple

@@ -45,8 +45,8 @@ class EoMT(VISModel):
     """Encoder-only mask transformer, for images: every frame is an image of its own, and no identity is found.
 
     Images go through the first blocks of the transformer; then the queries stand in front of the tokens. Before each of
-    the last ``num_query_blocks`` blocks, and after the last one, classes and masks are predicted and trained. In training
-    a query sees, of the patches, only those that its mask before the block covers (masked attention); this rule fades
+    the last ``num_query_blocks`` blocks, and after the last one, classes and masks are predicted and trained. In
+    training a query sees, of the patches, only those that its mask before the block covers (masked attention); this rule fades
     out, block after block, so that inference goes without it.
 
     Args:
@@ -129,7 +129,7 @@ class EoMT(VISModel):
     # Training
 
     def loss(self, clips: Tensor, samples: List[List[FrameSample]]) -> Dict[str, Tensor]:
-        """Losses of images (see ``QueryCriterion``): of the last prediction and of those before the blocks with queries.
+        """Losses (see ``QueryCriterion``) of the last prediction and of those before the blocks with queries.
 
         Args:
             clips: float32 [B, T, 3, H, W], B * T images; samples: B lists of T.

@@ -79,7 +79,8 @@ def match_frames(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: Cli
         rows = present.nonzero().flatten()
         queries, objects = rows, rows
         if len(rows):
-            queries, chosen = assign(cost(logits[t], masks[t:t + 1], targets.labels[rows], targets.masks[None, rows, t]))
+            queries, chosen = assign(
+                cost(logits[t], masks[t:t + 1], targets.labels[rows], targets.masks[None, rows, t]))
             objects = rows[chosen]
         pairs.append((queries, objects))
     return pairs
