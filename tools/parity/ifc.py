@@ -15,11 +15,12 @@ from mmvis.datasets import VISDataset
 from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.datasets.transforms import ClipResize
 from mmvis.models import IFC
-from mmvis.models.ifc.criterion import ClipTargets, clip_targets
+from mmvis.models.ifc.criterion import reduced_targets
 from mmvis.models.ifc.images import image_instances
 from mmvis.models.ifc.model import FrameFeatures
 from mmvis.models.ifc.tubes import TubeJoiner
 from mmvis.models.frame_sample import FrameSample
+from mmvis.models.layers.clip_targets import ClipTargets
 from mmvis.structures import VideoInfo, VideoResult, decode_rle, encode_mask
 
 from . import fill
@@ -125,7 +126,7 @@ class Parity:
         seen = Recorder(model)
         with torch.enable_grad():
             logits, masks = model.clip_outputs(clips, [x.img_shape for clip in samples for x in clip])
-            targets = [clip_targets(clip, tuple(clips.shape[-2:])) for clip in samples]
+            targets = [reduced_targets(clip) for clip in samples]
             losses = model.criterion(logits, masks, targets)
             total = sum(value for name, value in losses.items() if name.startswith('loss'))
             total.backward()
@@ -186,7 +187,7 @@ class Parity:
 
     def raw_loss(self) -> Iterator[Stage]:
         samples = self.model.data_preprocessor(self.training_batch(), True)['data_samples']
-        targets = [clip_targets(clip, (96, 160)) for clip in samples]
+        targets = [reduced_targets(clip) for clip in samples]
         logits, masks = (torch.stack(x) for x in zip(*raw_training_outputs(self.salt, 12, 20, 3)))
         yield from self.losses('raw_loss', self.model, logits, masks, targets)
 

@@ -1,5 +1,5 @@
 """Targets, matching and losses of whole clips (Hwang et al., NeurIPS 2021, section 3.3)."""
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -9,49 +9,21 @@ from mmengine.dist import all_reduce
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from mmvis.errors import InputError
-
 from ..frame_sample import FrameSample
+from ..layers.clip_targets import ClipTargets, check_labels, clip_targets
 from ..losses import dice_loss, dice_similarity, soft_focal_loss
 
 
-@dataclass
-class ClipTargets:
-    """The objects of one clip.
-
-    Attributes:
-        labels: int64 [n].
-        masks: float32 [n, T, h4, w4] in 0 .. 1, soft at the borders; 0 in frames without the object.
-        instance_ids: int64 [n], rising.
-    """
-    labels: Tensor
-    masks: Tensor
-    instance_ids: Tensor
-
-
-def clip_targets(samples: Sequence[FrameSample], size: Tuple[int, int], stride: int = 4) -> ClipTargets:
-    """Join the objects of the T frames of a clip; one that has a pixel in no frame is left out.
-
-    Args:
-        samples: T samples with masks of the padded size.
-        size: (H, W), the padded size.
-        stride: masks are reduced bilinearly to ceil(H / stride) x ceil(W / stride).
-    """
-    frames = [sample.gt_instances for sample in samples]
-    every_id = torch.cat([frame.instance_ids for frame in frames])
-    every_label = torch.cat([frame.labels for frame in frames])
-    ids = every_id.unique()
-    reduced = tuple(-(-side // stride) for side in size)
-    masks = torch.zeros(len(ids), len(frames), *reduced, device=ids.device)
-    seen = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    for t, frame in enumerate(frames):
-        if len(frame.masks):
-            full, rows = frame.masks.float(), torch.searchsorted(ids, frame.instance_ids)
-            seen[rows] |= full.flatten(1).any(1)
-            masks[rows, t] = F.interpolate(full[None], reduced, mode='bilinear', align_corners=False)[0]
-    ids, masks = ids[seen], masks[seen]
-    labels = every_label[(every_id == ids[:, None]).int().argmax(1)] if len(ids) else every_label[:0]
-    return ClipTargets(labels, masks, ids)
+def reduced_targets(samples: Sequence[FrameSample], stride: int = 4) -> ClipTargets:
+    """The objects of the T frames of a clip, see ``clip_targets``, with masks float32 [n, T, ceil(H / stride),
+    ceil(W / stride)] in 0 .. 1: reduced bilinearly, soft at the borders."""
+    targets = clip_targets(samples)
+    size = tuple(-(-side // stride) for side in targets.masks.shape[-2:])
+    masks = targets.masks.new_zeros(*targets.masks.shape[:2], *size, dtype=torch.float32)
+    if len(targets):
+        for t, full in enumerate(targets.masks.unbind(1)):
+            masks[:, t] = F.interpolate(full[None].float(), size, mode='bilinear', align_corners=False)[0]
+    return replace(targets, masks=masks)
 
 
 class ClipCriterion:
@@ -82,10 +54,7 @@ class ClipCriterion:
         Raises:
             ValueError: the model has no class for a label.
         """
-        largest = max((int(target.labels.max()) for target in targets if len(target.labels)), default=0)
-        if largest >= self.num_classes:           # K itself would pass for "no object"
-            raise InputError(f'The training data have label {largest}, but the model has num_classes='
-                             f'{self.num_classes}: set model.num_classes to the number of classes of the data set.')
+        check_labels(targets, self.num_classes)
         with torch.autocast(logits.device.type, enabled=False):      # sums over whole tubes need float32
             return self._all_layers(logits.float(), masks.float(), targets)
 

@@ -21,7 +21,7 @@ from ..base import FrameReader, VISModel
 from ..builder import build_part
 from ..frame_sample import FrameSample
 from ..layers.stages import stage
-from .criterion import ClipCriterion, clip_targets
+from .criterion import ClipCriterion, reduced_targets
 from .encoder import ClipEncoder, attention_config, ffn_config
 from .mask_head import ClipMaskHead
 from .tubes import TubeJoiner
@@ -197,7 +197,7 @@ class IFC(VISModel):
         """
         shapes = [sample.img_shape[:2] for clip in samples for sample in clip]
         logits, masks = self.clip_outputs(clips, shapes)
-        return self.criterion(logits, masks, [clip_targets(clip, tuple(clips.shape[-2:])) for clip in samples])
+        return self.criterion(logits, masks, [reduced_targets(clip) for clip in samples])
 
     # Inference
 

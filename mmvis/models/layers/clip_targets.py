@@ -17,7 +17,7 @@ class ClipTargets:
         labels: int64 [n], 0-based classes.
         instance_ids: int64 [n], rising.
         present: bool [n, T], whether the object has a pixel in the frame.
-        masks: uint8 [n, T, H, W], 0 where it has none.
+        masks: uint8 [n, T, H, W] (float32 and smaller where a system reduces them), 0 in frames without the object.
     """
     labels: Tensor
     instance_ids: Tensor

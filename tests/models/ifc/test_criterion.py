@@ -4,7 +4,8 @@ import pytest
 import torch
 from helpers.tiny_ifc import NUM_CLASSES, sample
 
-from mmvis.models.ifc.criterion import ClipCriterion, ClipTargets, clip_targets
+from mmvis.models.ifc.criterion import ClipCriterion, reduced_targets
+from mmvis.models.layers.clip_targets import ClipTargets
 
 SIZE = (48, 64)
 
@@ -12,12 +13,12 @@ SIZE = (48, 64)
 def test_targets_join_the_frames_of_a_clip():
     frames = [sample([3, 1], SIZE), sample([1], SIZE, 2), sample([], SIZE)]
     frames[1].gt_instances.masks[:] = 0                    # cut away in this frame
-    target = clip_targets(frames, SIZE)
+    target = reduced_targets(frames)
     assert target.instance_ids.tolist() == [1, 3] and target.labels.tolist() == [1, 3]
     assert target.masks.shape == (2, 3, 12, 16)
     assert target.masks[:, 0].flatten(1).sum(1).tolist() == [16., 16.] and not target.masks[:, 1:].any()
     # 16 x 16 pixels that do not start at a multiple of 4 have soft borders
-    soft = clip_targets([sample([1], SIZE, 2)], SIZE).masks
+    soft = reduced_targets([sample([1], SIZE, 2)]).masks
     assert soft.sum() == 16 and soft.unique().tolist() == [0, 0.25, 0.5, 1]
 
 
@@ -25,8 +26,8 @@ def test_objects_without_a_pixel_in_any_frame_are_no_targets():
     frames = [sample([1, 2], SIZE), sample([1, 2], SIZE)]
     for frame in frames:
         frame.gt_instances.masks[0] = 0
-    assert clip_targets(frames, SIZE).labels.tolist() == [2]
-    empty = clip_targets([sample([], (45, 62))], (45, 62))
+    assert reduced_targets(frames).labels.tolist() == [2]
+    empty = reduced_targets([sample([], (45, 62))])
     assert len(empty.labels) == 0 and empty.masks.shape == (0, 1, 12, 16)
 
 
@@ -44,8 +45,7 @@ def perfect(target, num_queries=6):
 
 def test_matching_and_losses_of_perfect_outputs():
     criterion = ClipCriterion(NUM_CLASSES)
-    targets = [clip_targets([sample([1, 3], SIZE), sample([3], SIZE)], SIZE),
-               clip_targets([sample([], SIZE)] * 2, SIZE)]
+    targets = [reduced_targets([sample([1, 3], SIZE), sample([3], SIZE)]), reduced_targets([sample([], SIZE)] * 2)]
     logits, masks = (torch.stack(x) for x in zip(*[perfect(target) for target in targets]))
     assert [x.tolist() for x in criterion.match(logits[0], masks[0], targets[0])] == [[2, 4], [1, 0]]
     losses = criterion(torch.stack([logits, logits * 0, logits]), torch.stack([masks, masks * 0, masks]), targets)
@@ -66,7 +66,7 @@ def test_matching_and_losses_of_perfect_outputs():
 
 def test_no_object_counts_a_tenth():
     criterion = ClipCriterion(2)
-    target = ClipTargets(torch.tensor([0]), torch.ones(1, 1, 2, 2), torch.tensor([7]))
+    target = ClipTargets(torch.tensor([0]), torch.tensor([7]), torch.ones(1, 1) > 0, torch.ones(1, 1, 2, 2))
     logits = torch.tensor([[[[3., 0., 0.], [0., 2., 0.]]]])
     masks = torch.zeros(1, 1, 2, 1, 2, 2)
     log_probs = logits[0, 0].log_softmax(-1)
@@ -76,7 +76,7 @@ def test_no_object_counts_a_tenth():
 
 def test_the_matching_weighs_overlap_and_class():
     criterion = ClipCriterion(2)
-    target = ClipTargets(torch.tensor([1]), torch.ones(1, 1, 2, 2), torch.tensor([7]))
+    target = ClipTargets(torch.tensor([1]), torch.tensor([7]), torch.ones(1, 1) > 0, torch.ones(1, 1, 2, 2))
     masks = torch.tensor([5., 5., -5.]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
     logits = torch.tensor([[4., 0., 0.], [0., 4., 0.], [0., 4., 0.]])
     assert criterion.match(logits, masks, target)[0].tolist() == [1]
@@ -86,7 +86,7 @@ def test_the_matching_weighs_overlap_and_class():
 
 def test_no_objects_at_all_still_train_the_classes():
     logits, masks = torch.zeros(3, 1, 4, 3, requires_grad=True), torch.zeros(3, 1, 4, 2, 6, 8, requires_grad=True)
-    losses = ClipCriterion(2)(logits, masks, [clip_targets([sample([], SIZE)] * 2, SIZE)])
+    losses = ClipCriterion(2)(logits, masks, [reduced_targets([sample([], SIZE)] * 2)])
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     assert logits.grad.abs().sum() > 0 and masks.grad.abs().sum() == 0
     assert losses['loss_mask'] == losses['loss_dice'] == 0
@@ -100,7 +100,7 @@ def test_the_number_of_objects_is_the_mean_over_all_processes(monkeypatch):
 
     criterion = ClipCriterion(NUM_CLASSES)
     logits, masks = torch.zeros(1, 1, 4, NUM_CLASSES + 1), torch.zeros(1, 1, 4, 1, 6, 8)
-    targets = [clip_targets([sample(range(1, 3), SIZE)], SIZE)]
+    targets = [reduced_targets([sample(range(1, 3), SIZE)])]
     alone = criterion(logits, masks, targets)
     monkeypatch.setattr('mmvis.models.ifc.criterion.all_reduce', other_processes)
     together = criterion(logits, masks, targets)
@@ -111,7 +111,7 @@ def test_the_number_of_objects_is_the_mean_over_all_processes(monkeypatch):
 
 def test_a_training_that_explodes_ends_in_a_loss_that_is_not_finite():
     criterion = ClipCriterion(NUM_CLASSES)
-    targets = [clip_targets([sample([1, 3], SIZE)], SIZE)]
+    targets = [reduced_targets([sample([1, 3], SIZE)])]
     logits, masks = torch.zeros(1, 1, 4, NUM_CLASSES + 1), torch.zeros(1, 1, 4, 1, 6, 8)
     assert criterion(logits.fill_(math.nan), masks, targets)['loss_ce'].isnan()
     assert criterion(logits.fill_(0.), masks.fill_(math.nan), targets)['loss_mask'].isnan()
@@ -119,6 +119,6 @@ def test_a_training_that_explodes_ends_in_a_loss_that_is_not_finite():
 
 def test_a_label_without_a_class_is_named():
     """The first label too many has the place of "no object"."""
-    target = ClipTargets(torch.tensor([2]), torch.ones(1, 1, 2, 2), torch.tensor([7]))
+    target = ClipTargets(torch.tensor([2]), torch.tensor([7]), torch.ones(1, 1) > 0, torch.ones(1, 1, 2, 2))
     with pytest.raises(ValueError, match='label 2, but the model has num_classes=2'):
         ClipCriterion(2)(torch.zeros(1, 1, 2, 3), torch.zeros(1, 1, 2, 1, 2, 2), [target])
