@@ -4,8 +4,8 @@ from typing import Any, List, Tuple
 import torch
 from mmengine.structures import InstanceData
 
+from mmvis.models.frame_sample import FrameSample
 from mmvis.registry import MODELS
-from mmvis.structures import FrameSample
 
 NUM_CLASSES = 5
 

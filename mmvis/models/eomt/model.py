@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo, encode_mask
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
 from ..backbones.vit import Tokens
-from ..base import VISModel
+from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..frame_sample import FrameSample
 from ..layers.clip_targets import check_labels, clip_targets
 from ..layers.query_instances import query_instances
 from ..layers.query_matching import match_frames
@@ -151,19 +152,10 @@ class EoMT(VISModel):
 
     # Inference
 
-    def start(self, video: VideoInfo, live: bool = False, frames: Any = None) -> EoMTState:
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> EoMTState:
         """State of a new video, or of one image."""
         return EoMTState(video)
 
-    def lag(self, state: EoMTState) -> int:
-        """0: an image is final at once."""
-        return 0
-
-    @torch.no_grad()
-    def step(self, state: EoMTState, frames: Tensor) -> List[FrameInstances]:
-        return self.advance(state, self.encode(frames, state.video))
-
-    @torch.no_grad()
     def advance(self, state: EoMTState, features: Tokens) -> List[FrameInstances]:
         """The instances of N images; each has an id of its own."""
         with stage('network'):

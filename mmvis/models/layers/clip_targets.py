@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from mmvis.errors import InputError
-from mmvis.structures import FrameSample
+
+from ..frame_sample import FrameSample
 
 
 @dataclass

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from mmvis.errors import InputError
 from mmvis.records import EndRanking, MaskStore, Record, best_of_row, enlarge_and_encode
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, FrameSample, TrackScore, VideoInfo
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 from ..backbones.vit import Tokens
-from ..base import VISModel
+from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..frame_sample import FrameSample
 from ..layers.clip_targets import ClipTargets, check_labels, clip_targets
 from ..layers.query_matching import Pairs, match_consistent
 from ..layers.query_predictor import QueryPredictor
@@ -174,7 +175,7 @@ class VidEoMT(VISModel):
 
     # Inference
 
-    def start(self, video: VideoInfo, live: bool = False, frames: Any = None) -> VidEoMTState:
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> VidEoMTState:
         """State of a new video."""
         return VidEoMTState(video, self.q.weight[None], EndRanking(self.num_records), live)
 
@@ -182,11 +183,6 @@ class VidEoMT(VISModel):
         """None: which queries are tracks is known when the video ends; of a live source 0."""
         return 0 if state.live else None
 
-    @torch.no_grad()
-    def step(self, state: VidEoMTState, frames: Tensor) -> List[FrameInstances]:
-        return self.advance(state, self.encode(frames, state.video))
-
-    @torch.no_grad()
     def advance(self, state: VidEoMTState, features: Tokens) -> List[FrameInstances]:
         """Take the features of T frames. Nothing is final yet; of a live source all T frames are."""
         state.network = tuple(side * self.backbone.patch_size for side in features.size)
