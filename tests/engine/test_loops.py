@@ -326,7 +326,7 @@ class TenTracks(ToyTracker):
         mask = np.random.default_rng(0).random((16, 24)) > 0.5
         self.counts = encode_mask(mask)['counts']
 
-    def step(self, state, frames):
+    def advance(self, state, frames):
         if state.next_frame == 100:
             self.before = resident_kib('VmRSS')
             with open('/proc/self/clear_refs', 'w') as file:

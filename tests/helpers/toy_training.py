@@ -3,7 +3,8 @@ import os
 import random
 import signal
 from pathlib import Path
-from typing import Any, Dict
+from types import SimpleNamespace
+from typing import Any, Dict, Optional
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
-from mmvis.models.base import VISModel
+from mmvis.models.base import FrameReader, VISModel
 from mmvis.registry import HOOKS, MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
@@ -52,16 +53,19 @@ class ToyModel(VISModel):
             loss = loss * (1 + 0.1 * np.random.rand() + 0.1 * random.random())
         return {'loss_cover': loss * (float('nan') if self.calls == self.explode_at else 1.)}
 
-    def start(self, video: VideoInfo):
-        return []
+    def encode(self, frames: Tensor, video: VideoInfo) -> Tensor:
+        return frames
 
-    def step(self, state, frames: Tensor):
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None):
+        return SimpleNamespace(video=video, num_frames=0)
+
+    def advance(self, state, features: Tensor):
         torch.rand(3), np.random.rand(), random.random()  # a validation that draws must not change the training
-        state += range(len(state), len(state) + len(frames))
-        return [FrameInstances(index) for index in state[-len(frames):]]
+        first, state.num_frames = state.num_frames, state.num_frames + len(features)
+        return [FrameInstances(index) for index in range(first, state.num_frames)]
 
     def finish(self, state):
-        return [], []
+        return iter(()), []
 
 
 @HOOKS.register_module()
