@@ -32,6 +32,7 @@ from mmengine.registry import init_default_scope  # noqa: E402
 from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
 from mmvis.cli import ToBeContinued  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
+from mmvis.converters.safetensors_file import weight_files  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.class_numbers import check_trained, fill_class_number  # noqa: E402
@@ -230,7 +231,7 @@ def describe_run(cfg: Config, args: argparse.Namespace, dataset) -> Dict[str, An
     or moved is the same. Frames: see ``frames_of``.
     """
     settings = {key: value for key, value in cfg.test_dataloader.dataset.items() if key not in _NOT_COMPARED}
-    return dict(annotations=_file_digest(dataset.ann_file), checkpoint=_file_digest(args.checkpoint),
+    return dict(annotations=_file_digest(dataset.ann_file), checkpoint=_checkpoint_digest(args.checkpoint),
                 videos=len(dataset.videos), classes=list(dataset.metainfo['category_ids']), precision=args.precision,
                 live=args.live, model=_digest(cfg.model), test_dataloader=_digest(settings), mmvis=mmvis.__version__)
 
@@ -259,6 +260,12 @@ def _file_state(path: Path) -> List[int]:
         raise FileNotFoundError(path)
     with open(path, 'rb') as file:
         return [size, zlib.crc32(file.read(1 << 24))]
+
+
+def _checkpoint_digest(path: str) -> str:
+    if not os.path.isdir(path):
+        return _file_digest(path)
+    return _digest([_file_digest(file) for file in weight_files(path)])
 
 
 def _file_digest(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The file of a checkpoint: nothing in it is executed, and one that is damaged or none is told in a sentence."""
+"""The file of a checkpoint, or the folder: nothing in it is executed, and one that is damaged or none is told in a sentence."""
 import argparse
 import os
 import stat
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 
+from .safetensors_file import is_folder_of_weights, is_safetensors, read_folder, read_safetensors
+
 #: Trainings of the DETR family keep their options (``args``) beside the weights, in a record of plain values.
 _RECORDS = [argparse.Namespace]
 _ZIP, _PICKLE = b'PK\x03\x04', b'\x80'
@@ -20,8 +22,11 @@ _MAX_REPEATED = 2**30
 
 
 def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
-    """The contents of a checkpoint file on the CPU; only tensors, plain Python values and argparse's record of options
-    are accepted.
+    """The contents of a checkpoint on the CPU; only tensors, plain Python values and argparse's record of options are
+    accepted.
+
+    Args:
+        path: a file of PyTorch or of safetensors, or a folder of the latter as the Hugging Face hub has them.
 
     Raises:
         FileNotFoundError: no such file. ValueError: not a checkpoint, cut off, damaged (each part of a file of PyTorch
@@ -31,11 +36,15 @@ def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
         if not os.path.exists(path):
             raise InputMissingError(f'Checkpoint {path} does not exist.')
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode) and is_folder_of_weights(path):
+            return read_folder(path)
         if not stat.S_ISREG(status.st_mode):
-            kind = 'a folder' if stat.S_ISDIR(status.st_mode) else 'no ordinary file'
+            kind = 'a folder without model.safetensors' if stat.S_ISDIR(status.st_mode) else 'no ordinary file'
             raise InputFileError(f'Checkpoint {path} is {kind}: give a file, such as epoch_12.pth.')
         with open(path, 'rb') as file:
             head = file.read(512)
+    if is_safetensors(head):
+        return read_safetensors(path)
     foreign = _foreign(head)
     if foreign is not None:
         raise InputError(f'Checkpoint {path} {foreign}.')
@@ -72,9 +81,6 @@ def _foreign(head: bytes) -> Optional[str]:
         return 'is a pointer of Git LFS, not the file itself: run `git lfs pull` where it comes from, or download it'
     if text.startswith(b'{') or text.startswith(b'['):
         return f'is text, perhaps the answer of a server in place of the file: {head[:80].decode("utf-8", "replace")!r}'
-    if head[8:9] == b'{' and int.from_bytes(head[:8], 'little') < 2**32:
-        return 'is a safetensors file, which is not read here: load it with safetensors.torch.load_file and save the ' \
-               'dict with torch.save'
     if head.startswith((b'\x1f\x8b', b'7z\xbc\xaf', b'BZh', b'\xfd7zXZ', b'Rar!')) or head[257:262] == b'ustar':
         return 'is an archive: unpack it and give the file that is in it'
     if head.startswith(_PICKLE) and not head.startswith(_OLD_FORMAT):

@@ -1,10 +1,20 @@
 """What a converter is: how to know a layout by its keys, and where each key goes."""
+import re
 from dataclasses import dataclass
-from typing import Any, Callable, Collection, Dict, Tuple
+from typing import Any, Callable, Collection, Dict, Sequence, Tuple
 
 from torch import Tensor
 
 StateDict = Dict[str, Tensor]
+#: (pattern, replacement) of names, see ``renamed``.
+Rules = Sequence[Tuple[str, str]]
+
+
+def renamed(key: str, rules: Rules) -> str:
+    """A key to which all rules that fit are applied, in their order."""
+    for pattern, ours in rules:
+        key = re.sub(pattern, ours, key)
+    return key
 
 
 @dataclass(frozen=True)

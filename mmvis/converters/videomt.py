@@ -1,17 +1,12 @@
-"""Files of the encoder-only transformers: checkpoints of VidEoMT (detectron2) and EoMT (Lightning), VidEoMT in the layout
-of transformers, and the weights of DINOv2 that their training starts from."""
-import math
-import re
-from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple
+"""Files of the encoder-only transformers: checkpoints of VidEoMT (detectron2) and EoMT (Lightning), and VidEoMT in the
+layout of transformers (``dino`` has the weights that their training starts from)."""
+from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple
 
-import torch
-from torch import Tensor
+from mmvis.errors import InputError
 
-from mmvis.models.backbones.vit import resize_patch_kernel, resize_table
+from .dino import join_projections
+from .layout import Layout, Rules, StateDict, renamed
 
-from .layout import Layout, StateDict
-
-Rules = Sequence[Tuple[str, str]]
 #: What our models call the parts that all these files hold.
 _OURS = ('q.weight', 'backbone.blocks.0.ls1.gamma', 'predictor.class_head.weight')
 _UNUSED = {'attn_mask_probs': 'state of a fading rule that inference does not use',
@@ -42,29 +37,6 @@ _TRANSFORMERS: Rules = (
     (r'^upscale_block\.block\.(\d)\.layernorm2d\.', r'predictor.upscale.\1.norm.'),
     (r'^upscale_block\.block\.', 'predictor.upscale.'),
 )
-_PROJECTION = re.compile(r'(.*blocks\.\d+)\.attention\.([qkv])_proj\.(weight|bias)$')
-
-
-def _renamed(key: str, rules: Rules) -> str:
-    for pattern, ours in rules:
-        key = re.sub(pattern, ours, key)
-    return key
-
-
-def join_projections(tensors: StateDict) -> StateDict:
-    """Separate projections to queries, keys and values as one; a key bias that is not there is 0."""
-    joined, parts = {}, {}
-    for key, value in tensors.items():
-        match = _PROJECTION.match(key)
-        if match:
-            parts.setdefault((match[1], match[3]), {})[match[2]] = value
-        else:
-            joined[key] = value
-    for (block, kind), found in parts.items():
-        if 'q' in found and 'v' in found:
-            found.setdefault('k', torch.zeros_like(found['v']))
-        joined[f'{block}.attn.qkv.{kind}'] = torch.cat([found[name] for name in 'qkv'])
-    return joined
 
 
 def _without_unused(state_dict: StateDict) -> Tuple[StateDict, Dict[str, str]]:
@@ -75,7 +47,7 @@ def _without_unused(state_dict: StateDict) -> Tuple[StateDict, Dict[str, str]]:
 def _official(prefix: str) -> Callable[[StateDict, Any], Tuple[StateDict, Dict[str, str]]]:
     def convert(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
         kept, dropped = _without_unused(state_dict)
-        named = {_renamed(key[len(prefix):] if key.startswith(prefix) else key, _OFFICIAL + _DINOV3): value
+        named = {renamed(key[len(prefix):] if key.startswith(prefix) else key, _OFFICIAL + _DINOV3): value
                  for key, value in kept.items()}
         return _with_counter(join_projections(named), model), dropped
     return convert
@@ -88,7 +60,7 @@ def _with_counter(tensors: StateDict, model: Any) -> StateDict:
 
 def _transformers(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
     kept, dropped = _without_unused(state_dict)
-    named = {_renamed(key, _TRANSFORMERS): value for key, value in kept.items()}
+    named = {renamed(key, _TRANSFORMERS): value for key, value in kept.items()}
     named['backbone.pos_embed'] = named['backbone.pos_embed'][None]
     return _with_counter(join_projections(named), model), dropped
 
@@ -106,7 +78,7 @@ def to_transformers(state_dict: StateDict) -> StateDict:
         (r'^predictor\.mask_head\.4\.', 'mask_head.fc3.'),
         (r'^predictor\.upscale\.(\d)\.norm\.', r'upscale_block.block.\1.layernorm2d.'),
         (r'^predictor\.upscale\.', 'upscale_block.block.'))
-    named = {_renamed(key, back): value for key, value in state_dict.items()}
+    named = {renamed(key, back): value for key, value in state_dict.items()}
     named['embeddings.position_embeddings.weight'] = named['embeddings.position_embeddings.weight'][0]
     for key in [key for key in named if '.attn.qkv.' in key]:
         block, kind = key.split('.attn.qkv.')
@@ -115,39 +87,33 @@ def to_transformers(state_dict: StateDict) -> StateDict:
     return named
 
 
-def convert_dinov2(state_dict: StateDict, grid: Tuple[int, int], patch_size: int) -> StateDict:
-    """Meta's or timm's tensors of a DINOv2 with registers, for a table of another size and other patches.
+def transformers_config(model: Any, classes: Optional[Sequence[str]] = None) -> Dict[str, Any]:
+    """What transformers' ``VideomtConfig`` has to know to build a model of these sizes.
 
-    Meta's position table has a row for the class token, which is added to that token; patches of 14 pixels become those
-    of ``patch_size`` (``resize_patch_kernel``).
+    Args:
+        classes: names by label, where they are known.
+
+    Raises:
+        InputError: the model has a part that transformers' has not.
     """
-    tensors = {key: value for key, value in state_dict.items() if key != 'mask_token'}
-    if 'register_tokens' in tensors:
-        tensors['reg_token'] = tensors.pop('register_tokens')
-    table = tensors['pos_embed']
-    side = math.isqrt(table.shape[1])
-    if side ** 2 < table.shape[1]:
-        tensors['cls_token'] = tensors['cls_token'] + table[:, :1]
-        table = table[:, 1:]
-    tensors['pos_embed'] = resize_table(table, (side, side), grid, antialias=True)
-    tensors['patch_embed.proj.weight'] = resize_patch_kernel(tensors['patch_embed.proj.weight'], patch_size)
-    return tensors
-
-
-def _dinov2(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
-    dropped = {key: 'of pre-training' for key in state_dict if key == 'mask_token' or key.startswith('head.')}
-    kept = {key: value for key, value in state_dict.items() if key not in dropped}
-    converted = convert_dinov2(kept, model.backbone.grid, model.backbone.patch_size)
-    return {f'backbone.{key}': value for key, value in converted.items()}, dropped
+    vit = model.backbone
+    if vit.position_rule != 'learned' or vit.grid[0] != vit.grid[1] or model.norm_queries:
+        raise InputError('transformers has VidEoMT on DINOv2 alone, with a square position table and without '
+                         'norm_queries.')
+    block = vit.blocks[0]
+    names = classes or [f'LABEL_{label}' for label in range(model.num_classes)]
+    return dict(
+        model_type='videomt', architectures=['VideomtForUniversalSegmentation'], hidden_size=vit.embed_dims,
+        num_hidden_layers=len(vit.blocks), num_attention_heads=vit.num_heads, patch_size=vit.patch_size,
+        image_size=vit.grid[0] * vit.patch_size, mlp_ratio=block.mlp.fc1.out_features // vit.embed_dims,
+        layer_norm_eps=block.norm1.eps, num_register_tokens=vit.num_prefix - 1, num_queries=model.q.num_embeddings,
+        num_blocks=len(vit.blocks) - model.first_query_block, num_upscale_blocks=len(model.predictor.upscale),
+        no_object_weight=model.criterion.no_object_weight, id2label={str(label): name for label, name in enumerate(names)},
+        label2id={name: label for label, name in enumerate(names)})
 
 
 def _has(marks: List[str]) -> Callable[[Collection[str], Collection[str]], bool]:
     return lambda keys, model_keys: all(key in model_keys for key in _OURS) and all(mark in keys for mark in marks)
-
-
-def _is_dinov2(keys: Collection[str], model_keys: Collection[str]) -> bool:
-    return 'backbone.reg_token' in model_keys and 'backbone.blocks.0.ls1.gamma' in model_keys and all(
-        key in keys for key in ('pos_embed', 'cls_token', 'blocks.0.ls1.gamma', 'patch_embed.proj.weight'))
 
 
 LAYOUTS = (
@@ -155,6 +121,5 @@ LAYOUTS = (
            _official('backbone.')),
     Layout('EoMT (github.com/tue-mps/eomt)', _has(['network.q.weight', 'network.class_head.weight']),
            _official('network.')),
-    Layout('VidEoMT of transformers', _has(['query.weight', 'class_predictor.weight']), _transformers),
-    Layout('DINOv2, backbone only', _is_dinov2, _dinov2),
+    Layout('VidEoMT of transformers', _has(['query.weight', 'class_predictor.weight', 'embeddings.position_embeddings.weight']), _transformers),
 )

@@ -21,7 +21,8 @@ class COCOClipsDataset(VISDataset):
     Args:
         target: 'ytvis2019', 'ytvis2021' or 'ovis': classes and category ids are those of that set, and only the
             categories with a counterpart are read (no side file is needed). ``None``: COCO's own 80 classes.
-        category_map: 'fixed', or 'official', the published tables with their slips.
+        category_map: 'fixed', 'official', InstanceFormer's published tables with their slips, or 'videomt', those of
+            VidEoMT.
         max_objects: leave out images with more objects (of the categories read, crowds not counted).
         clip: as for ``VISDataset``; by default the image itself.
         **kwargs: of ``VISDataset``.

@@ -13,7 +13,8 @@ from .vis_dataset import VISDataset
 
 @DATASETS.register_module()
 class JointDataset(Dataset):
-    """The items of several training sets one after another; an epoch goes through all of them.
+    """The items of several training sets one after another; an epoch goes through all of them (a ``MixtureSampler``
+    draws from each as often as it is told).
 
     Args:
         datasets: configs or objects, all with the same classes and clips of the same length.
@@ -35,7 +36,8 @@ class JointDataset(Dataset):
                 raise InputError(f'{dataset.NAME} ({dataset.ann_file}) and {first.NAME} ({first.ann_file}) have '
                                  'different classes; COCO takes those of a video set by target=...')
         self._repeats = repeats
-        self._starts = np.cumsum([0] + [len(d) * times for d, times in zip(self.datasets, repeats)])
+        #: int64 [number of sets + 1]: where the items of each set begin, and where those of the last one end.
+        self.starts = np.cumsum([0] + [len(d) * times for d, times in zip(self.datasets, repeats)])
         #: bool [len(self)], as of ``VISDataset``.
         self.landscape = np.concatenate([np.tile(d.landscape, times) for d, times in zip(self.datasets, repeats)])
 
@@ -45,14 +47,14 @@ class JointDataset(Dataset):
         return {**self.datasets[0].metainfo, 'name': ' and '.join(d.NAME for d in self.datasets)}
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self.starts[-1])
 
     def __getitem__(self, key: Union[int, SampleKey]) -> Dict[str, Any]:
         seed, epoch, index = key if isinstance(key, tuple) else (0, 0, int(key))
         if not 0 <= index < len(self):
             raise IndexError(f'item {index} of {len(self)}')
-        part = int(np.searchsorted(self._starts, index, side='right')) - 1
-        offset = index - int(self._starts[part])
+        part = int(np.searchsorted(self.starts, index, side='right')) - 1
+        offset = index - int(self.starts[part])
         size = len(self.datasets[part])
         # A repeated item is another draw: its pass goes into the epoch.
         own = SampleKey(seed, epoch * self._repeats[part] + offset // size, offset % size)

@@ -3,8 +3,8 @@
 Training samplers yield SampleKeys: the dataset draws everything from (seed, epoch, index), so the number of workers,
 their start method and a restart in the middle change nothing. Samplers hold integers only: skipping loads nothing.
 """
-from itertools import islice
-from typing import Iterable, Iterator, List, NamedTuple, Optional
+from itertools import count, islice
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -12,6 +12,9 @@ from torch.utils.data import Dataset, Sampler
 
 from mmvis.errors import InputError
 from mmvis.registry import DATA_SAMPLERS
+
+#: So many draws of a mixture are made at a time.
+_BLOCK = 1024
 
 
 class SampleKey(NamedTuple):
@@ -98,6 +101,50 @@ class InfiniteClipSampler(Sampler):
     def __len__(self) -> int:
         """Items of all processes in one pass; the stream itself has no end."""
         return len(self.dataset)
+
+
+@DATA_SAMPLERS.register_module()
+class MixtureSampler(InfiniteClipSampler):
+    """Items of the sets of a ``JointDataset``, of each with its own probability and in a shuffled stream of its own
+    (VidEoMT: as many clips of videos as of images, whatever the sizes of the sets).
+
+    As of ``InfiniteClipSampler`` the stream is the same for any number of processes. The epoch in the keys is the number
+    of the pass over the item's set.
+
+    Args:
+        dataset: a ``JointDataset``.
+        ratio: a positive number for each of its sets; equal if not given.
+        seed, start: see ``InfiniteClipSampler``.
+    """
+
+    def __init__(self, dataset: Dataset, ratio: Optional[Sequence[float]] = None, seed: Optional[int] = None,
+                 start: int = 0) -> None:
+        super().__init__(dataset, True, seed, start)
+        if not hasattr(dataset, 'starts'):
+            raise InputError(f'MixtureSampler draws from a JointDataset, not from a {type(dataset).__name__}.')
+        num_sets = len(dataset.starts) - 1
+        ratio = [1.] * num_sets if ratio is None else ratio
+        if len(ratio) != num_sets or not min(ratio) > 0 or not sum(ratio) < float('inf'):
+            raise InputError(f'MixtureSampler: ratio is {ratio!r}; it needs a positive number for each of the {num_sets} '
+                             'sets.')
+        self.ratio = np.asarray(ratio, np.float64) / sum(ratio)
+
+    def _stream(self, position: int) -> Iterator[SampleKey]:
+        sizes = np.diff(self.dataset.starts)
+        orders = {}  # the present pass over each set: its number and the order
+        done = np.zeros(len(sizes), np.int64)  # items of each set before the block
+        for block in count():
+            sources = np.random.default_rng((self.seed, block, 2)).choice(len(sizes), _BLOCK, p=self.ratio)
+            while position < (block + 1) * _BLOCK:
+                place, position = position - block * _BLOCK, position + self.world_size
+                source = int(sources[place])
+                number = int(done[source] + np.count_nonzero(sources[:place] == source))
+                epoch, offset = divmod(number, int(sizes[source]))
+                if orders.get(source, (None,))[0] != epoch:
+                    rng = np.random.default_rng((self.seed, epoch, 3 + source))
+                    orders[source] = epoch, rng.permutation(sizes[source])
+                yield SampleKey(self.seed, epoch, int(self.dataset.starts[source] + orders[source][1][offset]))
+            done += np.bincount(sources, minlength=len(sizes))
 
 
 @DATA_SAMPLERS.register_module()

@@ -33,7 +33,8 @@ _READ_BY_NAME: Dict[str, Optional[frozenset]] = {
     'clip_grad': frozenset({'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value'}),
     'paramwise_cfg': frozenset({
         'custom_keys', 'lr_mult', 'decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
-        'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'}),
+        'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate',
+        'decay', 'query_blocks_decay'}),
     # dicts whose keys are names that the user gives, and those of mmcv's builders, which read more than a class takes
     'custom_keys': None, 'init_cfg': None, 'norm_cfg': None, 'conv_cfg': None, 'act_cfg': None, 'dcn': None,
 }

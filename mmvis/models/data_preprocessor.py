@@ -1,5 +1,5 @@
 """From the uint8 frames of the data path to the float batch of the network."""
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +18,21 @@ class ClipPreprocessor(BaseDataPreprocessor):
         mean, std: of the three channels, in the order that the network takes.
         bgr_to_rgb: reverse the channels of the (BGR) frames.
         pad_size_divisor: H and W become multiples of it; the padding is 0 after normalising.
+        size: (H, W), instead: all frames get this size.
+        pad_value: grey level of the padding, of the frames, instead of 0 after normalising.
     """
 
     def __init__(self, mean: Sequence[float] = (123.675, 116.28, 103.53),
                  std: Sequence[float] = (58.395, 57.12, 57.375), bgr_to_rgb: bool = True,
-                 pad_size_divisor: int = 32, non_blocking: bool = False) -> None:
+                 pad_size_divisor: int = 32, size: Optional[Tuple[int, int]] = None, pad_value: Optional[float] = None,
+                 non_blocking: bool = False) -> None:
         super().__init__(non_blocking)
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
+        self.size = None if size is None else tuple(size)
+        self.pad_value = pad_value
 
     def forward(self, data: Dict[str, Any], training: bool = False) -> Dict[str, Any]:
         """Preprocess a batch.
@@ -51,8 +56,8 @@ class ClipPreprocessor(BaseDataPreprocessor):
             raise InputError(f'The clips of a batch have {" and ".join(map(str, lengths))} frames: data sets that are '
                              'trained on together need the same num_frames.')
         clips = [self.normalize(clip) for clip in clips]
-        height, width = (self._round_up(max(clip.shape[axis] for clip in clips)) for axis in (-2, -1))
-        clips = [self._pad(clip, height, width) for clip in clips]
+        height, width = self._padded_size([clip.shape[-2:] for clip in clips])
+        clips = [self._pad_frames(clip, height, width) for clip in clips]
         if not training:
             return {**data, 'inputs': clips[0]}
         for samples in data.get('data_samples') or []:
@@ -65,6 +70,23 @@ class ClipPreprocessor(BaseDataPreprocessor):
         if self.bgr_to_rgb:
             clip = clip.flip(1)
         return (clip.float() - self.mean.float()) / self.std.float()
+
+    def _padded_size(self, sizes: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
+        largest = max(height for height, _ in sizes), max(width for _, width in sizes)
+        if self.size is None:
+            return self._round_up(largest[0]), self._round_up(largest[1])
+        if largest[0] > self.size[0] or largest[1] > self.size[1]:
+            raise InputError(f'ClipPreprocessor: frames of {largest[0]} x {largest[1]} do not fit into size='
+                             f'{self.size}: the pipeline has to make them smaller.')
+        return self.size
+
+    def _pad_frames(self, clip: Tensor, height: int, width: int) -> Tensor:
+        padded = self._pad(clip, height, width)
+        if self.pad_value is not None and padded is not clip:
+            grey = (self.pad_value - self.mean.float()) / self.std.float()
+            padded[..., clip.shape[-2]:, :] = grey
+            padded[..., clip.shape[-1]:] = grey
+        return padded
 
     def _round_up(self, size: int) -> int:
         return -(-size // self.pad_size_divisor) * self.pad_size_divisor

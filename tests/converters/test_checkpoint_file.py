@@ -52,7 +52,7 @@ SAFETENSORS = json.dumps({'a': dict(dtype='F32', shape=[1], data_offsets=[0, 4])
     (b'<html><body>403 Forbidden</body></html>', 'is a web page'),
     (b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 178\n', 'is a pointer of Git LFS'),
     (b'{"error": {"code": 404}}', "is text, perhaps the answer of a server in place of the file: '{\"error\""),
-    (struct.pack('<Q', len(SAFETENSORS)) + SAFETENSORS + bytes(4), 'is a safetensors file'),
+    (struct.pack('<Q', len(SAFETENSORS)) + SAFETENSORS + bytes(2), 'is no file of safetensors, or it is cut off'),
     (b'\x1f\x8b\x08\x00' + bytes(99), 'is an archive'),
     (pickle.dumps({'model': {'a': np.ones(3)}, '__author__': 'Detectron2 Model Zoo'}), 'files of detectron2'),
     (b'no checkpoint at all', 'is not a checkpoint of PyTorch')],
@@ -64,7 +64,7 @@ def test_what_is_often_taken_for_a_checkpoint(tmp_path, data, said):
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / 'pipe.pth')
     os.symlink('loop.pth', tmp_path / 'loop.pth')
-    assert 'is a folder: give a file' in sentence(tmp_path)
+    assert 'is a folder without model.safetensors: give a file' in sentence(tmp_path)
     assert 'is no ordinary file' in sentence(tmp_path / 'pipe.pth')
     for name in ('loop', 'gone'):
         with pytest.raises(InputMissingError, match=f'{name}.pth does not exist'):

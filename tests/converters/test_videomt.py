@@ -1,10 +1,9 @@
-"""Official names of VidEoMT, EoMT, transformers and DINOv2 to ours and, for transformers, back."""
+"""Official names of VidEoMT, EoMT and transformers to ours and, for transformers, back."""
 import torch
 
 from helpers.tiny_videomt import tiny_frames, tiny_model
 from mmvis.converters import convert_state_dict
 from mmvis.converters.videomt import to_transformers
-from mmvis.models.backbones import ViT
 
 
 def official(model, prefix='backbone'):
@@ -83,35 +82,3 @@ def test_separate_projections_of_dinov3_are_joined_and_keys_have_no_bias():
     with torch.no_grad():
         ours, theirs = (x.clip_layers(tiny_frames(2)[None])[0][-1] for x in (other, model))
     assert torch.equal(ours, theirs)
-
-
-def dinov2(side, patch, depth=4, names='meta'):
-    torch.manual_seed(0)
-    source = ViT(24, depth, 3, patch_size=patch, grid=side, layer_scale=1.)
-    tensors = dict(source.state_dict())
-    tensors['mask_token'] = torch.zeros(1, 24)
-    if names == 'meta':
-        tensors['register_tokens'] = tensors.pop('reg_token')
-        tensors['pos_embed'] = torch.cat([torch.full((1, 1, 24), 5.), tensors['pos_embed']], dim=1)
-    return source, tensors
-
-
-def test_dinov2_as_it_is():
-    for names in ('meta', 'timm'):
-        source, tensors = dinov2(4, 16, names=names)
-        converted, report = convert_state_dict(tensors, tiny_model())
-        assert 'DINOv2' in report.source and list(report.dropped) == ['mask_token'] and not report.unexpected
-        assert {key.split('.')[0] for key in report.missing} == {'q', 'query_updater', 'predictor'}
-        shift = 5. if names == 'meta' else 0.                 # the class token takes its row of the table
-        torch.testing.assert_close(converted['backbone.cls_token'], source.cls_token + shift)
-        assert torch.equal(converted['backbone.pos_embed'], source.pos_embed)
-        assert torch.equal(converted['backbone.patch_embed.proj.weight'], source.patch_embed.proj.weight)
-
-
-def test_dinov2_of_other_patches_and_another_table():
-    source, tensors = dinov2(3, 14)
-    converted, report = convert_state_dict(tensors, tiny_model())
-    assert not any('shape' in why for why in report.dropped.values())
-    assert converted['backbone.pos_embed'].shape == (1, 16, 24)
-    assert converted['backbone.patch_embed.proj.weight'].shape == (24, 3, 16, 16)
-    torch.testing.assert_close(converted['backbone.pos_embed'], source.position(4, 4))

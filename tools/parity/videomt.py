@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmvis.converters.videomt import convert_dinov2
+from mmvis.converters.dino import convert_dinov2
 from mmvis.models import VidEoMT
 from mmvis.models.backbones import ViT
 from mmvis.models.layers.clip_targets import ClipTargets

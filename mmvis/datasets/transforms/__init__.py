@@ -4,11 +4,12 @@ from .boxes import ClipBoxesFromMasks, ClipClampBoxes
 from .choice import ClipRandomChoice
 from .crop import ClipCrop, ClipPad
 from .flip import ClipFlip
+from .lsj import ClipLSJ
 from .photometric import ClipBlur, ClipColorJitter, ClipColorShift, ClipPhotometric
 from .resize import ClipResize, resized_shape
 from .rotate import ClipDrawPolygons, ClipRotate
 from .warp import ClipRepeat, ClipShuffle, ClipWarp
 
 __all__ = ['ClipBlur', 'ClipBoxesFromMasks', 'ClipClampBoxes', 'ClipColorJitter', 'ClipColorShift', 'ClipCompose',
-           'ClipCrop', 'ClipDrawPolygons', 'ClipFlip', 'ClipPad', 'ClipPhotometric', 'ClipRandomChoice', 'ClipRepeat',
+           'ClipCrop', 'ClipDrawPolygons', 'ClipFlip', 'ClipLSJ', 'ClipPad', 'ClipPhotometric', 'ClipRandomChoice', 'ClipRepeat',
            'ClipResize', 'ClipRotate', 'ClipShuffle', 'ClipTransform', 'ClipWarp', 'resized_shape']
