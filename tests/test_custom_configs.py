@@ -17,7 +17,19 @@ from mmvis.registry import DATASETS, MODELS
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*/*_custom.py'))
 #: Sigmoid classifiers have an output a class; those with a softmax one more for what is no object.
-WITH_BACKGROUND = ('masktrack_rcnn', 'ifc')
+WITH_BACKGROUND = ('masktrack_rcnn', 'ifc', 'videomt', 'eomt')
+#: Trainings that are counted in iterations; these two have another schedule than steps.
+BY_ITERATIONS = ('ifc', 'videomt', 'eomt')
+TWO_STAGES = ('videomt', 'eomt')
+
+
+def custom(function):
+    return pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)(function)
+
+
+def class_rows(model):
+    return {parameter.shape[0] for name, parameter in model.named_parameters() if name.endswith('weight') and any(
+        part in name for part in ('fc_cls', 'conv_cls.', 'fcos_cls', 'class_embed.layers.1', 'class_branches', 'class_head'))}
 
 
 def custom(function):
@@ -31,7 +43,7 @@ def class_rows(model):
 
 def test_every_system_has_one():
     systems = {path.parent.name for path in (ROOT / 'configs').glob('*/README.md')}
-    assert {path.parent.name for path in CONFIGS} == systems and len(systems) == 6
+    assert {path.parent.name for path in CONFIGS} == systems and len(systems) == 8
 
 
 @custom
@@ -64,14 +76,18 @@ def test_a_copy_for_three_classes(path, tmp_path):
 
 @custom
 def test_settings_reach_what_is_built(path):
-    length = 'max_iters' if path.parent.name == 'ifc' else 'max_epochs'
+    length = 'max_iters' if path.parent.name in BY_ITERATIONS else 'max_epochs'
     settings = {'num_classes': '7', 'scale': '(192,108)', 'lr': '0.001', length: '30', 'data_root': 'my data'}
     cfg = load_config(str(path), {key: OptionText(value) for key, value in settings.items()})
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     assert class_rows(model) == {7 + (path.parent.name in WITH_BACKGROUND)} and model.num_classes == 7
     assert cfg.optim_wrapper.optimizer.lr == 0.001 and cfg.train_cfg[length] == 30
-    assert cfg.param_scheduler[-1].end == 30 and 0 < max(cfg.param_scheduler[-1].milestones) < 30
+    assert cfg.param_scheduler[-1].end == 30
+    if path.parent.name in TWO_STAGES:
+        assert 0 < sum(cfg.param_scheduler[-1].warmup) < 30
+    else:
+        assert 0 < max(cfg.param_scheduler[-1].milestones) < 30
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == 'my data' and '192' in str(loader.dataset.pipeline)
     assert cfg.test_dataloader.dataset.pipeline[0].scale == (192, 108)
@@ -80,9 +96,12 @@ def test_settings_reach_what_is_built(path):
 
 @custom
 def test_a_training_of_one_epoch_has_the_full_rate(path):
-    length = 'max_iters' if path.parent.name == 'ifc' else 'max_epochs'
-    milestones = load_config(str(path), {length: 1}).param_scheduler[-1].milestones
-    assert set(milestones) == {1}  # in 0 the rate would fall before the first step
+    length = 'max_iters' if path.parent.name in BY_ITERATIONS else 'max_epochs'
+    schedule = load_config(str(path), {length: 1}).param_scheduler[-1]
+    if path.parent.name in TWO_STAGES:
+        assert set(schedule.warmup) == {0}
+        return
+    assert set(schedule.milestones) == {1}  # in 0 the rate would fall before the first step
 
 
 def test_classes_are_counted_in_a_checkpoint_that_tells_them(tmp_path):

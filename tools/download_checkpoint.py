@@ -54,7 +54,7 @@ def read_table() -> List[Entry]:
 
     Each has ``file`` (its name in models/; without a suffix it is a folder), ``system``, ``what``, ``page`` (where its
     authors speak of it), ``url`` (None: it cannot be fetched, ``what`` says why), and as far as they are known ``size`` in
-    bytes and the beginning of ``sha256`` or ``md5``.
+    bytes, the beginning of ``sha256`` or ``md5``, and ``licence``.
     """
     return json.loads(TABLE.read_text(encoding='utf-8'))
 
@@ -81,7 +81,8 @@ def markdown() -> str:
         known = [f'{entry["size"]:,}'] if 'size' in entry else []
         known += [f'{kind} {entry[kind]}...' for kind in ('sha256', 'md5') if kind in entry]
         where = f'[page]({entry["page"]})' + (f', [file]({entry["url"]})' if entry['url'] else '')
-        lines.append(f'| `{name_of(entry)}` | {entry["system"]} | {entry["what"]} | {", ".join(known)} | {where} |')
+        what = entry['what'] + (f'. Licence: {entry["licence"]}' if 'licence' in entry else '')
+        lines.append(f'| `{name_of(entry)}` | {entry["system"]} | {what} | {", ".join(known)} | {where} |')
     return '\n'.join(lines) + '\n'
 
 
@@ -97,6 +98,8 @@ def download(entry: Entry, folder: Path) -> Path:
     if target.exists():
         print(f'{target} is there already.')
         return target
+    if 'licence' in entry:
+        print(f'{entry["file"]}: licence: {entry["licence"]}.')
     if entry['url'] is None:
         raise InputError(f'{entry["file"]} has no address that it could be fetched from ({entry["what"]}; '
                          f'{entry["page"]}).')
@@ -285,7 +288,8 @@ def main() -> None:
         print(markdown(), end='')
     if args.list:
         for entry in read_table():
-            print(f'{name_of(entry)}\n    {entry["system"]}: {entry["what"]}')
+            licence = f'\n    licence: {entry["licence"]}' if 'licence' in entry else ''
+            print(f'{name_of(entry)}\n    {entry["system"]}: {entry["what"]}{licence}')
     for entry in [find(name) for name in args.names]:
         download(entry, Path(args.out))
 

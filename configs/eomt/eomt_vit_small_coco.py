@@ -5,4 +5,4 @@ _base_ = ['../_base_/models/eomt.py', '../_base_/datasets/eomt_coco.py', '../_ba
 model = dict(fade=[(14782, 29564), (36955, 51737), (59128, 73910)])
 
 # Apache-2.0; by other names and layouts as well: models/README.md
-load_from = 'models/dinov2/dinov2_vits14_reg4_pretrain.pth'
+load_from = 'models/dinov2_vits14_reg4_pretrain.pth'

@@ -5,4 +5,4 @@ model = dict(backbone={{_base_.vit_base}})
 
 # The authors' segmenter of this set, whose training they do not describe; or an EoMT of configs/eomt. Another start:
 # --load-from FILE.
-load_from = 'models/videomt/yt_2019_base_segmenter.pth'
+load_from = 'models/yt_2019_base_segmenter.pth'

@@ -9,4 +9,4 @@ param_scheduler = [dict(type='TwoStagePoly', end=max_iters, warmup=(500, 1000), 
 
 # The authors' segmenter of this set, whose training they do not describe; or an EoMT of configs/eomt. Another start:
 # --load-from FILE.
-load_from = 'models/videomt/yt_2019_large_segmenter.pth'
+load_from = 'models/yt_2019_large_segmenter.pth'

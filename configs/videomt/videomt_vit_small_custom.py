@@ -31,4 +31,4 @@ optim_wrapper = dict(optimizer=dict(lr=lr))
 auto_scale_lr = dict(base_batch_size=2)
 
 # The weights that the authors publish for YouTube-VIS 2019: models/README.md
-load_from = 'models/videomt/yt_2019_small.pth'
+load_from = 'models/videomt_vit_small_ytvis2019.pth'

@@ -4,4 +4,4 @@ _base_ = ['../_base_/models/videomt.py', '../_base_/datasets/videomt_ytvis2019.p
 
 # The authors' segmenter of this set, whose training they do not describe; or an EoMT of configs/eomt. Another start:
 # --load-from FILE.
-load_from = 'models/videomt/yt_2019_small_segmenter.pth'
+load_from = 'models/yt_2019_small_segmenter.pth'

@@ -76,7 +76,7 @@ class TwoStagePoly(_ParamScheduler):
 
     def __init__(self, optimizer: Any, end: int, warmup: Sequence[int] = (500, 1000), power: float = 0.9,
                  begin: int = 0, last_step: int = -1, by_epoch: bool = False, verbose: bool = False) -> None:
-        if len(warmup) != 2 or not 0 < sum(warmup) < end:
+        if len(warmup) != 2 or min(warmup) < 0 or not sum(warmup) < end:
             raise InputError(f'TwoStagePoly: warmup is {tuple(warmup)!r} and end {end}; it needs two numbers of steps, '
                              'together fewer than end.')
         self.warmup, self.power, self.num_steps = tuple(warmup), power, end

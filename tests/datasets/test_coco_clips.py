@@ -88,6 +88,21 @@ def test_the_fixed_maps_mend_the_slips_and_nothing_else():
                 assert tables[target][b].lower().replace('_', ' ') == COCO[a]
 
 
+#: VidEoMT's tables in words, where they differ from the name of COCO
+RENAMED = {
+    'ytvis2019': dict(bicycle='motorbike', car='sedan', motorcycle='motorbike', skis='snowboard'),
+    'ytvis2021': dict(bicycle='motorbike', motorcycle='motorbike', frisbee='flying disc', skis='snowboard'),
+    'ovis': dict(car='vehical', bus='vehical', truck='vehical')}
+
+
+@pytest.mark.parametrize('target, number', [('ytvis2019', 21), ('ytvis2021', 23), ('ovis', 17)])
+def test_the_maps_of_videomt(target, number):
+    table = dict(ytvis2019=YTVIS_2019, ytvis2021=YTVIS_2021, ovis=OVIS)[target]
+    found = CATEGORY_MAPS[target]['videomt']
+    words = {COCO[a]: table[b].lower().replace('_', ' ') for a, b in found.items()}
+    assert len(found) == number and {a: b for a, b in words.items() if a != b} == RENAMED[target]
+
+
 def test_crowded_images_can_be_left_out(tmp_path):
     write_coco(tmp_path)
     dataset = COCOClipsDataset('train', str(tmp_path), max_objects=2)

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from mmvis.datasets import samplers
-from mmvis.datasets.samplers import ClipBatchSampler, ClipSampler, InfiniteClipSampler, SampleKey, VideoSampler
+from mmvis.datasets.samplers import (ClipBatchSampler, ClipSampler, InfiniteClipSampler, MixtureSampler, SampleKey,
+                                     VideoSampler)
+from mmvis.errors import InputError
 
 
 class Items:
@@ -131,6 +133,45 @@ def videos(*lengths):
     starts = np.concatenate([[0], np.cumsum(lengths)])
     return SimpleNamespace(video_lengths=np.array(lengths), video_ids=[100 + i for i in range(len(lengths))],
                            video_chunks=lambda video: range(int(starts[video]), int(starts[video + 1])))
+
+
+def joint(*sizes):
+    data = Items(sum(sizes))
+    data.starts = np.cumsum([0, *sizes])
+    return data
+
+
+def test_a_mixture_draws_from_each_set_as_often_as_told():
+    keys = list(islice(MixtureSampler(joint(5, 400), ratio=[1, 1], seed=3), 4000))
+    small = [key for key in keys if key.index < 5]
+    assert 1850 < len(small) < 2150
+    large = [key for key in keys if key.index >= 5]
+    for part, size in ((small, 5), (large, 400)):        # each set in passes of its own, every item once a pass
+        for epoch in range(3):
+            assert len({key.index for key in part if key.epoch == epoch}) == size
+            assert [key.epoch for key in part[epoch * size:(epoch + 1) * size]] == [epoch] * size
+    assert [key.index for key in small[:5]] != [key.index for key in small[5:10]]
+    keys = list(islice(MixtureSampler(joint(50, 50), ratio=[1, 3], seed=3), 2000))
+    assert 0.2 < sum(key.index < 50 for key in keys) / 2000 < 0.3
+
+
+def test_a_mixture_is_one_stream_for_any_number_of_processes(monkeypatch):
+    data = joint(7, 30)
+    whole = list(islice(MixtureSampler(data, seed=1), 3000))
+    assert whole == list(islice(MixtureSampler(data, seed=1), 3000)) != list(islice(MixtureSampler(data, seed=2), 3000))
+    parts = per_rank(monkeypatch, 3, lambda: islice(MixtureSampler(data, seed=1), 1000))
+    assert [key for three in zip(*parts) for key in three] == whole
+    on_rank(monkeypatch, 1, 3)
+    for start in (5, 341, 342, 700):                         # also on both sides of a block of draws
+        assert list(islice(MixtureSampler(data, seed=1, start=start), 20)) == parts[1][start:start + 20]
+
+
+def test_a_mixture_of_what(monkeypatch):
+    with pytest.raises(InputError, match='draws from a JointDataset, not from a Items'):
+        MixtureSampler(Items(3), seed=0)
+    for ratio in ([1], [1, 0], [1, -1], [1, float('inf')], [1, float('nan')]):
+        with pytest.raises(InputError, match='a positive number for each of the 2 sets'):
+            MixtureSampler(joint(3, 3), ratio=ratio, seed=0)
 
 
 def test_videos_are_shared_out_by_length(monkeypatch):

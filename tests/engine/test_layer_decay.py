@@ -71,3 +71,9 @@ def test_settings_that_cannot_be():
                                                optimizer=dict(type='AdamW', lr=1.)))
     with pytest.raises(ValueError, match='together fewer than end'):
         TwoStagePoly(torch.optim.AdamW(tiny_model().parameters()), 1000)
+
+
+def test_a_training_may_be_too_short_for_a_warm_up():
+    assert TwoStagePoly(wrapper(tiny_model()), 1, (0, 0)).factor(0, True) == 1
+    with pytest.raises(ValueError, match='together fewer than end'):
+        TwoStagePoly(wrapper(tiny_model()), 9, (-1, 2))

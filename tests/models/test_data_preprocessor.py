@@ -66,3 +66,20 @@ def test_everything_moves_to_the_device():
         for sample in pair:
             for instances in (sample.gt_instances, sample.ignored_instances):
                 assert {value.device.type for value in instances.values()} == {'meta'}
+
+
+def test_one_size_with_grey_padding():
+    """Every batch has that size; the padding is what a frame of that grey would become."""
+    batch = make_batch()
+    raw = [clip.clone() for clip in batch['inputs']]
+    preprocess = ClipPreprocessor(size=(48, 40), pad_value=7)
+    out = preprocess(batch, training=True)
+    assert out['inputs'].shape == (2, 2, 3, 48, 40) and out['data_samples'][0][0].gt_instances.masks.shape == (2, 48, 40)
+    for clip, padded in zip(raw, out['inputs']):
+        grey = torch.full((2, 3, 48, 40), 7, dtype=torch.uint8)
+        grey[..., :clip.shape[-2], :clip.shape[-1]] = clip
+        assert torch.equal(padded, preprocess.normalize(grey))
+    whole = torch.randint(256, (1, 3, 48, 40), dtype=torch.uint8)
+    assert torch.equal(preprocess(dict(inputs=whole))['inputs'], preprocess.normalize(whole))
+    with pytest.raises(ValueError, match=r'frames of 49 x 20 do not fit into size=\(48, 40\)'):
+        preprocess(dict(inputs=torch.zeros(1, 3, 49, 20, dtype=torch.uint8)))

@@ -234,6 +234,16 @@ def test_a_folder_of_google_drive(tool, tmp_path, monkeypatch):
     assert (folder / 'a.pth').is_file()
 
 
+def test_the_licence_is_said(tool, tmp_path, capsys, monkeypatch):
+    """Before anything is fetched, also where it cannot be."""
+    with pytest.raises(ValueError, match='has no address'):
+        tool.download(tool.find('dinov3-vitl16-pretrain-lvd1689m'), tmp_path)
+    assert capsys.readouterr().out.startswith("dinov3-vitl16-pretrain-lvd1689m: licence: Meta's own DINOv3 licence")
+    monkeypatch.setattr(sys, 'argv', ['download_checkpoint.py', '--list'])
+    tool.main()
+    assert "licence: Meta's own DINOv3 licence" in capsys.readouterr().out
+
+
 def test_names(tool):
     assert tool.find('iai_condinst_r50') is not None
     assert tool.find('models/iai_condinst_r50.pth') == tool.find('iai_condinst_r50')
@@ -248,8 +258,9 @@ def test_the_table_is_sound_and_the_page_shows_it(tool):
     for names in ([row['file'] for row in table], [row['url'] for row in table if row['url']]):
         assert len(names) == len(set(names))
     for row in table:
-        assert set(row) - {'size', 'sha256', 'md5'} == {'file', 'system', 'what', 'url', 'page'}
-        assert row['file'].endswith('.pth') == ('/folders/' not in (row['url'] or ''))
+        assert set(row) - {'size', 'sha256', 'md5', 'licence'} == {'file', 'system', 'what', 'url', 'page'}
+        assert row['file'].endswith('.pth') or row['url'] is None or '/folders/' in row['url']
+        assert 'dinov3' not in row['file'] or 'DINOv3 licence' in row['licence']
         assert all(re.fullmatch('[0-9a-f]{6,64}', row[kind]) for kind in ('sha256', 'md5') if kind in row)
     assert tool.markdown() in (ROOT / 'models/README.md').read_text(encoding='utf-8')
 
