@@ -109,7 +109,9 @@ def test_training_testing_and_showing(name, tmp_path):
         options += [smaller(f'datasets.{part}.pipeline.{at}.scale', '[(96,48),(96,64)]') for part, at in ((0, 1), (1, 2))]
     assert 'loss_dice_0' in tool('train.py', f'{name}.py', '--cfg-options', *options)
     checkpoint = f'work_dirs/{name}/iter_2.pth'
-    tool('test_video.py', f'{name}.py', checkpoint, '--out', 'results.json', '--cfg-options', *small_options(cfg))
+    told = tool('test_video.py', f'{name}.py', checkpoint, '--out', 'results.json', '--eval', 'segm', '--cfg-options',
+                *small_options(cfg))
+    assert '\nAR100 ' in told and ('area up to 96 x 96' in told) == name.startswith('eomt')
     assert json.loads((tmp_path / 'results.json').read_text())
     tool('demo.py', 'data/ytvis2019/valid/JPEGImages/video_0', '--config', f'{name}.py', '--checkpoint', checkpoint,
          '--save_vis', 'out.mp4', '--cfg-options', *small_options(cfg))

@@ -38,7 +38,7 @@ from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_c
 from mmvis.engine.class_numbers import check_trained, fill_class_number  # noqa: E402
 from mmvis.environment import environment_number, thread_number  # noqa: E402
 from mmvis.errors import InputError, InputMissingError, of_user_path  # noqa: E402
-from mmvis.evaluation import Evaluator, Rules, official_pickle  # noqa: E402
+from mmvis.evaluation import Evaluator, Rules, evaluate_image_results, image_table, official_pickle  # noqa: E402
 from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
 from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
 from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
@@ -311,14 +311,14 @@ def evaluate_existing(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def check_can_evaluate(dataset) -> None:
-    """COCO's files have ground truth, but of images."""
-    if isinstance(dataset, COCOClipsDataset):
-        raise InputError(f'--eval: {dataset.ann_file} describes images, and AP here is that of videos. Leave --eval out, '
-                         'or test on a video set.')
+    """COCO has no ground truth for the classes of a video set."""
+    if isinstance(dataset, COCOClipsDataset) and dataset.target is not None:
+        raise InputError(f'--eval: the data set has the classes of {dataset.target}, and {dataset.ann_file} those of COCO: '
+                         'leave target or --eval out, or test on a video set.')
 
 
 def evaluate(results, dataset, kinds: List[str], metric: Dict[str, Any]) -> None:
-    """Print AP and AR of a results file (or of its entries) by the rules of the config's VISMetric."""
+    """Print AP and AR of a results file (or of its entries) by the rules of the config's VISMetric; of images, COCO's."""
     check_can_evaluate(dataset)
     if not dataset.has_annotations:
         print(f'{dataset.ann_file} has no annotations, so nothing can be evaluated here; the results file is for the '
@@ -329,6 +329,9 @@ def evaluate(results, dataset, kinds: List[str], metric: Dict[str, Any]) -> None
     if len(dataset.videos) < len(dataset.index):
         print(f'{len(dataset.videos)} of the {len(dataset.index)} videos of {dataset.ann_file} were run: the others '
               f'count as missed.')
+    if isinstance(dataset, COCOClipsDataset):
+        print(image_table(evaluate_image_results(results, dataset.ann_file)), flush=True)
+        return
     evaluator = Evaluator(results, dataset.ann_file, Rules(metric.get('benchmark', 'ytvis')),
                           category_ids=dataset.metainfo['category_ids'])
     print(evaluator.evaluate().table(), flush=True)

@@ -31,7 +31,7 @@ class COCOClipsDataset(VISDataset):
 
     def __init__(self, *args: Any, target: Optional[str] = None, category_map: str = 'fixed',
                  max_objects: Optional[int] = None, clip: Union[Dict, Any, None] = None, **kwargs: Any) -> None:
-        self._target, self._category_map, self._max_objects = target, category_map, max_objects
+        self.target, self._category_map, self._max_objects = target, category_map, max_objects
         super().__init__(*args, clip=dict(type='SingleFrames') if clip is None else clip, **kwargs)
 
     def _set_classes(self, classes: Optional[Sequence[str]]) -> None:
@@ -41,8 +41,8 @@ class COCOClipsDataset(VISDataset):
         match_published(table, COCO, self.NAME, self.ann_file)
         chosen: Mapping[int, str] = COCO
         id_of: Mapping[int, int] = {category_id: category_id for category_id in COCO}
-        if self._target is not None:
-            chosen, id_of = find_category_map(self._target, self._category_map)
+        if self.target is not None:
+            chosen, id_of = find_category_map(self.target, self._category_map)
         self.category_ids, self.classes = tuple(chosen), tuple(chosen.values())
         labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
         self._label_of = np.array([labels.get(id_of.get(category_id), -1) for category_id, _ in table], np.int64)

@@ -401,16 +401,19 @@ def test_a_broken_frame_keeps_what_is_finished(data, tool, tmp_path, expected):
     assert (tmp_path / 'r.json').read_bytes() == expected
 
 
-def test_ap_of_images_is_refused_before_the_run(tool, data, tmp_path):
-    """COCO's annotation file has ground truth, but no videos."""
+def test_ap_of_images_is_cocos(tool, data, tmp_path, capsys):
+    """Of COCO's own classes; for those of a video set its annotation file has no ground truth."""
     write_coco(tmp_path)
     config = tmp_path / 'images.py'
-    config.write_text((data / 'toy.py').read_text() + f'''
-test_dataloader['dataset'] = dict(type='COCOClipsDataset', split='train', data_root={str(tmp_path)!r}, test_mode=True)
-''')
-    with pytest.raises(ValueError, match='--eval: .*instances_train2017.json describes images'):
+    dataset = dict(type='COCOClipsDataset', split='train', data_root=str(tmp_path), test_mode=True)
+    toy = (data / 'toy.py').read_text()
+    config.write_text(f"{toy}\ntest_dataloader['dataset'] = {dict(dataset, target='ytvis2019')!r}\n")
+    with pytest.raises(ValueError, match='--eval: the data set has the classes of ytvis2019'):
         tool('--out', 'results.json', '--eval', 'segm', config=config)
     assert not list(tmp_path.glob('results.json*'))
+    config.write_text(f"{toy}\ntest_dataloader['dataset'] = {dataset!r}\n")
+    tool('--out', 'results.json', '--eval', 'segm', config=config)
+    assert 'area up to 96 x 96' in capsys.readouterr().out
 
 
 def test_a_damaged_frame_ends_the_run_which_may_go_on_with_it(data, tool, tmp_path, capsys):
