@@ -32,15 +32,6 @@ def class_rows(model):
         part in name for part in ('fc_cls', 'conv_cls.', 'fcos_cls', 'class_embed.layers.1', 'class_branches', 'class_head'))}
 
 
-def custom(function):
-    return pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)(function)
-
-
-def class_rows(model):
-    return {parameter.shape[0] for name, parameter in model.named_parameters() if name.endswith('weight') and any(
-        part in name for part in ('fc_cls', 'conv_cls.', 'fcos_cls', 'class_embed.layers.1', 'class_branches'))}
-
-
 def test_every_system_has_one():
     systems = {path.parent.name for path in (ROOT / 'configs').glob('*/README.md')}
     assert {path.parent.name for path in CONFIGS} == systems and len(systems) == 8
