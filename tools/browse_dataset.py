@@ -13,7 +13,7 @@ import numpy as np
 
 from mmvis.datasets import SampleKey
 from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool
-from mmvis.models.frame_sample import FrameSample
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import DATASETS
 from mmvis.structures import FrameInstances, encode_masks
 from mmvis.structures.output_file import check_output_folder

@@ -8,7 +8,7 @@ from mmengine.registry import FUNCTIONS
 from mmengine.structures import InstanceData
 
 from mmvis.errors import InputError
-from mmvis.models.frame_sample import FrameSample
+from mmvis.frame_sample import FrameSample
 from mmvis.structures import VideoInfo
 
 

@@ -29,9 +29,9 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from mmvis.frame_sample import FrameSample
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
-from .frame_sample import FrameSample
 
 #: ``frames(first, end)``: the frames ``first`` to ``end - 1`` of a video once more, as ``step`` gets them.
 FrameReader = Callable[[int, int], Tensor]

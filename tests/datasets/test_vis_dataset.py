@@ -17,8 +17,8 @@ from mmvis.datasets import (ClipBatchSampler, ClipSampler, SampleKey, VISDataset
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.clip import ClipFrame
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import DATASETS
-from mmvis.models.frame_sample import FrameSample
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 PAIRS = dict(type='KeyReferencePairs')

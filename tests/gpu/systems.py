@@ -6,9 +6,9 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmvis.engine import load_config
+from mmvis.frame_sample import FrameSample
 from mmvis.models.condinst_iai.lstt import LSTTLayer
 from mmvis.registry import MODELS
-from mmvis.models.frame_sample import FrameSample
 from mmvis.structures import VideoInfo
 
 #: system -> config whose model is built, with random weights

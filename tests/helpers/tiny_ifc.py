@@ -4,8 +4,8 @@ from typing import Any, List, Sequence, Tuple
 import torch
 from mmengine.structures import InstanceData
 
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
-from mmvis.models.frame_sample import FrameSample
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 NUM_CLASSES = 5

@@ -4,8 +4,8 @@ from typing import Any, List, Sequence
 import torch
 from mmengine.structures import InstanceData
 
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
-from mmvis.models.frame_sample import FrameSample
 from mmvis.structures import VideoInfo
 
 NUM_CLASSES = 5

@@ -4,7 +4,7 @@ from typing import Any, List, Tuple
 import torch
 from mmengine.structures import InstanceData
 
-from mmvis.models.frame_sample import FrameSample
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
 
 NUM_CLASSES = 5

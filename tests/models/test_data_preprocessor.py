@@ -3,8 +3,8 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
+from mmvis.frame_sample import FrameSample
 from mmvis.models import ClipPreprocessor
-from mmvis.models.frame_sample import FrameSample
 
 
 def make_sample(height, width, num=2):

@@ -406,7 +406,7 @@ def test_ap_of_images_is_cocos(tool, data, tmp_path, capsys):
     write_coco(tmp_path)
     config = tmp_path / 'images.py'
     dataset = dict(type='COCOClipsDataset', split='train', data_root=str(tmp_path), test_mode=True)
-    toy = (data / 'toy.py').read_text()
+    toy = (data / 'toy.py').read_text() + "\nmodel['num_classes'] = 80\n"
     config.write_text(f"{toy}\ntest_dataloader['dataset'] = {dict(dataset, target='ytvis2019')!r}\n")
     with pytest.raises(ValueError, match='--eval: the data set has the classes of ytvis2019'):
         tool('--out', 'results.json', '--eval', 'segm', config=config)

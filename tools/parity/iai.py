@@ -11,6 +11,7 @@ from torch import Tensor
 from mmvis.converters.condinst_iai import official_name
 from mmvis.datasets.transforms.resize import resize_image, resized_shape
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.models import CondInstIAI
 from mmvis.models.condinst_iai.clip_identities import clip_identities
 from mmvis.models.condinst_iai.detect import detect
@@ -21,7 +22,6 @@ from mmvis.models.condinst_iai.masks import MaskUpsampler, claim
 from mmvis.models.condinst_iai.memory import LSTTMemory
 from mmvis.models.condinst_iai.model import IAIState
 from mmvis.models.condinst_iai.targets import frame_targets
-from mmvis.models.frame_sample import FrameSample
 from mmvis.structures import FrameInstances, VideoInfo, VideoResult, decode_rle
 
 from . import fill

@@ -14,12 +14,12 @@ from mmvis.converters.ifc import our_name
 from mmvis.datasets import VISDataset
 from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.datasets.transforms import ClipResize
+from mmvis.frame_sample import FrameSample
 from mmvis.models import IFC
 from mmvis.models.ifc.criterion import reduced_targets
 from mmvis.models.ifc.images import image_instances
 from mmvis.models.ifc.model import FrameFeatures
 from mmvis.models.ifc.tubes import TubeJoiner
-from mmvis.models.frame_sample import FrameSample
 from mmvis.models.layers.clip_targets import ClipTargets
 from mmvis.structures import VideoInfo, VideoResult, decode_rle, encode_mask
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from mmvis.converters.instanceformer import our_name
+from mmvis.frame_sample import FrameSample
 from mmvis.models import InstanceFormer
 from mmvis.models.instanceformer.matching import Match, clip_targets
-from mmvis.models.frame_sample import FrameSample
 from mmvis.structures import decode_rle
 
 from .compare import Stage

@@ -17,6 +17,7 @@ from mmvis.datasets.transforms import ClipFlip, ClipResize
 from mmvis.datasets.transforms.resize import resize_image, resized_shape
 from mmvis.engine import load_config
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.models import SipMaskVIS
 from mmvis.models.backbones.vit import sincos_table
 from mmvis.models.memcnp.head import MemCNPHead, MemCNPMaps
@@ -27,7 +28,6 @@ from mmvis.models.trackers import TrackSummary
 from mmvis.ops.crop_split import split_masks
 from mmvis.ops.local_correlation import local_correlation
 from mmvis.registry import MODELS
-from mmvis.models.frame_sample import FrameSample
 from mmvis.structures import FrameInstances, VideoInfo, VideoResult, decode_rle
 
 from . import fill

@@ -16,9 +16,9 @@ from mmvis.datasets import VISDataset
 from mmvis.engine.loops import feed, run_videos
 from mmvis.errors import InputError
 from mmvis.evaluation.results_writer import ResultsWriter
+from mmvis.frame_sample import FrameSample
 from mmvis.models import VISModel
 from mmvis.models.trackers import AssociationTracker, TrackMemory, visible
-from mmvis.models.frame_sample import FrameSample
 from mmvis.structures import FrameInstances, VideoInfo, decode_rle
 
 from . import fill

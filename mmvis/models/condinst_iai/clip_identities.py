@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..frame_sample import FrameSample
-
+from mmvis.frame_sample import FrameSample
 
 
 @dataclass

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
 from mmvis.structures import RLE, FrameInstances, TrackScore, VideoInfo, encode_crop
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..frame_sample import FrameSample
 from ..layers.stages import stage
 from .clip_identities import clip_identities
 from .detect import Detections, detect

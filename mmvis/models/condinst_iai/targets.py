@@ -5,8 +5,7 @@ from typing import List, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from ..frame_sample import FrameSample
-
+from mmvis.frame_sample import FrameSample
 
 
 @dataclass

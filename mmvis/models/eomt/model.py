@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
 from ..backbones.vit import Tokens
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..frame_sample import FrameSample
 from ..layers.clip_targets import check_labels, clip_targets
 from ..layers.query_instances import query_instances
 from ..layers.query_matching import match_frames

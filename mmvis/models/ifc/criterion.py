@@ -9,7 +9,8 @@ from mmengine.dist import all_reduce
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..frame_sample import FrameSample
+from mmvis.frame_sample import FrameSample
+
 from ..layers.clip_targets import ClipTargets, check_labels, clip_targets
 from ..losses import dice_loss, dice_similarity, soft_focal_loss
 

@@ -13,13 +13,13 @@ from mmdet.models.layers import MLP, DetrTransformerDecoder, SinePositionalEncod
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.records import enlarge_and_encode
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..frame_sample import FrameSample
 from ..layers.stages import stage
 from .criterion import ClipCriterion, reduced_targets
 from .encoder import ClipEncoder, attention_config, ffn_config

@@ -9,8 +9,8 @@ from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 
-from ..frame_sample import FrameSample
 
 #: An absent object has a box of this size: it is a target all the same (DETR's log of 0 is thus avoided).
 _ABSENT = 1e-6

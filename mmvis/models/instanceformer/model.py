@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.records import enlarge_and_encode
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..frame_sample import FrameSample
 from ..layers.precision import at_least_float32
 from ..layers.stages import stage
 from .losses import box_losses, class_loss, contrastive_loss, looks_loss, mask_losses

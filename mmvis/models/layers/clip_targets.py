@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from mmvis.errors import InputError
-
-from ..frame_sample import FrameSample
+from mmvis.frame_sample import FrameSample
 
 
 @dataclass

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..frame_sample import FrameSample
 from ..layers.legacy_boxes import jitter
 from ..layers.matching import match_targets
 from ..layers.paste import paste_and_encode

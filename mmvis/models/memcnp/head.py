@@ -13,11 +13,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo
 
-from ..frame_sample import FrameSample
 from ..layers.legacy_boxes import jitter, paired_iou
 from ..layers.matching import match_targets
 from ..sipmask.detection import Detections, select

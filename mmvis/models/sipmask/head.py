@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from mmcv.cnn import Scale
 from torch import Tensor, nn
 
+from mmvis.frame_sample import FrameSample
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo
 
-from ..frame_sample import FrameSample
 from ..layers.legacy_boxes import clip, jitter
 from ..layers.matching import match_logits, match_loss, match_targets
 from .detection import Detections, select

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.ops.crop_split import split_masks
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..frame_sample import FrameSample
 from ..layers.stages import stage
 from ..trackers import OnlineState, visible
 from .masks import encode_masks

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample
 from mmvis.records import EndRanking, MaskStore, Record, best_of_row, enlarge_and_encode
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
@@ -18,7 +19,6 @@ from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 from ..backbones.vit import Tokens
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..frame_sample import FrameSample
 from ..layers.clip_targets import ClipTargets, check_labels, clip_targets
 from ..layers.query_matching import Pairs, match_consistent
 from ..layers.query_predictor import QueryPredictor

@@ -2,8 +2,8 @@
 import torch
 from mmengine.structures import InstanceData
 
+from mmvis.frame_sample import FrameSample
 from mmvis.models.condinst_iai.clip_identities import clip_identities, identity_map
-from mmvis.models.frame_sample import FrameSample
 
 M = 5
 

@@ -3,11 +3,11 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
+from mmvis.frame_sample import FrameSample
 from mmvis.models.condinst_iai import losses
 from mmvis.models.condinst_iai.head import IAIHead, level_points
 from mmvis.models.condinst_iai.losses import centerness_targets, clip_loss_mean, dice_loss, frame_losses
 from mmvis.models.condinst_iai.targets import frame_targets
-from mmvis.models.frame_sample import FrameSample
 
 STRIDES = (8, 16, 32, 64, 128)
 NAMES = ['loss_cls', 'loss_id', 'loss_bbox', 'loss_centerness', 'loss_mask']

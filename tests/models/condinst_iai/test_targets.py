@@ -3,9 +3,9 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
+from mmvis.frame_sample import FrameSample
 from mmvis.models.condinst_iai.head import level_points
 from mmvis.models.condinst_iai.targets import frame_targets, mask_centroids
-from mmvis.models.frame_sample import FrameSample
 
 SIZES, STRIDES, RANGES = [(8, 12), (4, 6)], (8, 16), ((-1, 20), (20, 1e8))
 POINTS = level_points(SIZES, STRIDES, 'cpu')

@@ -291,7 +291,7 @@ def test_swin_large_has_the_published_size(monkeypatch):
     for name, millions in (('joint_ytvis2019', 213.2), ('joint_ovis', 214.8)):
         with torch.device('meta'):
             model = MODELS.build(load_config(f'instanceformer_swin_large_{name}.py').model).eval()
-        shapes = model.encode(torch.empty(1, 3, 128, 192, device='meta')).shapes
+        shapes = model.tokens(torch.empty(1, 3, 128, 192, device='meta')).shapes
         assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
         assert shapes == [(16, 24), (8, 12), (4, 6), (2, 3)]
 
