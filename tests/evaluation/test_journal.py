@@ -204,7 +204,7 @@ def test_of_two_runs_started_together_one_is_told_and_the_other_loses_nothing(tm
     runs = [fork.Process(target=run_slowly, args=(path, outcome, begin, number)) for number in range(3)]
     for run in runs:
         run.start()
-    ends = sorted((outcome.get(timeout=20)[1] for _ in runs), key=len)
+    ends = sorted((outcome.get(timeout=120)[1] for _ in runs), key=len)
     for run in runs:
         run.join()
     assert ends[0] == 'done' and ends[1] == ends[2]
@@ -279,7 +279,7 @@ def test_what_was_finished_when_the_disk_was_full_is_kept(tmp_path, where):
     outcome = fork.Queue()
     run = fork.Process(target=run_on_a_small_disk, args=(path, size, outcome))
     run.start()
-    sentence = outcome.get(timeout=20)
+    sentence = outcome.get(timeout=120)
     run.join()
     assert where == 'journal' or path.read_text() == 'old'
     assert re.search(rf'File too large\. Finished videos are kept in {path}\.part\.\*', sentence), sentence
