@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
@@ -373,8 +374,10 @@ def _tell_failure_once(handler: logging.FileHandler) -> None:
         if not isinstance(error, OSError):  # a bug of what was to be logged
             return logging.FileHandler.handleError(handler, record)
         if not told:
-            print(f'The log file {handler.baseFilename} cannot be written: {error.strerror}.', file=sys.stderr, flush=True)
-        told = True
+            told = True
+            with suppress(OSError, ValueError):  # what is printed may go to the same full disk, or nowhere any more
+                print(f'The log file {handler.baseFilename} cannot be written: {error.strerror}.', file=sys.stderr,
+                      flush=True)
 
     handler.handleError = handle
 

@@ -1,4 +1,5 @@
 """Hooks that the runner always has."""
+import sys
 import uuid
 
 import pytest
@@ -56,3 +57,20 @@ def test_a_log_file_on_a_full_disk_costs_one_line(tmp_path, capfd):
     out, err = capfd.readouterr()
     assert 'line 2' in out + err and 'Logging error' not in err and 'Traceback' not in err
     assert err.count(f'The log file {log_file} cannot be written: File too large.') == 1
+
+
+def test_a_log_file_on_a_full_disk_ends_no_run_when_what_is_printed_goes_there_too(tmp_path, monkeypatch):
+    make_tiny_dataset(tmp_path, num_videos=1, num_frames=2)
+    (tmp_path / 'work').mkdir()
+    cfg = toy_config(tmp_path, tmp_path / 'work', by_iterations=False)
+    cfg.experiment_name = uuid.uuid4().hex
+    logger = build_runner(cfg).logger
+    log_file, = (tmp_path / 'work').glob('2*/2*.log')
+    size = log_file.stat().st_size
+    with open(tmp_path / 'stderr', 'w') as stderr, files_end_at(size):
+        stderr.write('x' * size)
+        stderr.flush()
+        monkeypatch.setattr(sys, 'stderr', stderr)
+        logger.info('a line')
+        monkeypatch.undo()
+    assert log_file.stat().st_size == size
