@@ -7,6 +7,7 @@ import argparse
 import atexit
 import errno
 import io
+import math
 import os
 import re
 import signal
@@ -35,6 +36,29 @@ class ToolParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(1, f'{self.prog}: error: {message} (--help lists the arguments)\n')
+
+
+def number_in(low: float, high: float = math.inf, kind: type = int) -> Callable[[str], float]:
+    """A type of argparse: a number from ``low`` to ``high``, whole unless ``kind`` is float, never NaN or infinite."""
+    bounds = '' if math.isinf(low) else f' of at least {low:.12g}'
+    bounds += '' if math.isinf(high) else f' and at most {high:.12g}'
+    wanted = f'a {"whole" if kind is int else "finite"} number{bounds}'
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and low <= value <= high):
+            raise argparse.ArgumentTypeError(f'{printable(text[:40])!r} is not {wanted}')
+        return value
+
+    return read
+
+
+#: A type of argparse: a seed that NumPy takes.
+seed_number = number_in(0, 2**32 - 1)
+
 
 
 class Stopped(KeyboardInterrupt):

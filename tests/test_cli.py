@@ -1,5 +1,7 @@
 """What the tools share, and that the light ones stay light."""
+import argparse
 import errno
+import math
 import os
 import signal
 import subprocess
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvis.cli import ToolParser, keep_failures_in, run_tool
+from mmvis.cli import ToolParser, keep_failures_in, number_in, run_tool, seed_number
 from mmvis.errors import InputError, InputMissingError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,6 +150,18 @@ def test_ctrl_c_during_the_imports_of_a_tool_is_one_line():
             tool.send_signal(signal.SIGINT)
     assert tool.wait() == 130
     assert [line for line in said if not line.startswith('import time:')] == ['Interrupted.\n']
+
+
+def test_numbers_of_the_command_line():
+    read, finite = number_in(1, 8), number_in(-math.inf, kind=float)
+    assert (read('1'), read('8'), finite('-1e9'), finite('3')) == (1, 8, -1e9, 3.)
+    assert isinstance(read('1'), int) and seed_number(str(2 ** 32 - 1)) == 2 ** 32 - 1
+    for text in ('0', '9', '-1', '1.5', 'nan', 'inf', '1e2', '', 'x'):
+        with pytest.raises(argparse.ArgumentTypeError, match='is not a whole number of at least 1 and at most 8'):
+            read(text)
+    for text in ('nan', 'inf', '-inf', 'x'):
+        with pytest.raises(argparse.ArgumentTypeError, match='is not a finite number$'):
+            finite(text)
 
 
 def test_arguments_that_do_not_fit_are_one_line(capsys):

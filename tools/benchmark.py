@@ -45,6 +45,7 @@ from torch import nn  # noqa: E402
 
 from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
 from benchmark_weights import see_ten_objects  # noqa: E402
+from mmvis.cli import number_in  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
@@ -72,11 +73,11 @@ def parse_args() -> argparse.Namespace:
     inference.add_argument('config', help='config file, or its name under configs/')
     inference.add_argument('--checkpoint', metavar='FILE',
                            help='weights; by default random ones that see 10 objects a frame')
-    inference.add_argument('--frames', type=int, default=30, metavar='N',
+    inference.add_argument('--frames', type=number_in(1), default=30, metavar='N',
                            help='measured frames for each number of threads (30)')
-    inference.add_argument('--whole-videos', type=int, metavar='N',
+    inference.add_argument('--whole-videos', type=number_in(1), metavar='N',
                            help='run videos of N frames to their end, --frames of them')
-    inference.add_argument('--threads', type=int, nargs='+', default=[1, 2], metavar='N',
+    inference.add_argument('--threads', type=number_in(1), nargs='+', default=[1, 2], metavar='N',
                            help='numbers of threads (1 2)')
     inference.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32',
                            help='of our network (fp32)')
@@ -84,9 +85,10 @@ def parse_args() -> argparse.Namespace:
     inference.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
     training = commands.add_parser('training', help='seconds a training step')
     training.add_argument('config', help='config file, or its name under configs/')
-    training.add_argument('--batch-size', type=int, metavar='N', help='clips a step; by default that of the config')
-    training.add_argument('--steps', type=int, default=10, metavar='N', help='measured steps (10)')
-    training.add_argument('--threads', type=int, default=2, metavar='N', help='number of threads (2)')
+    training.add_argument('--batch-size', type=number_in(1), metavar='N',
+                          help='clips a step; by default that of the config')
+    training.add_argument('--steps', type=number_in(1), default=10, metavar='N', help='measured steps (10)')
+    training.add_argument('--threads', type=number_in(1), default=2, metavar='N', help='number of threads (2)')
     training.add_argument('--amp', action='store_true', help='mixed precision, as in tools/train.py')
     training.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
     for command in (inference, training):

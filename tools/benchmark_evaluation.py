@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy as np
 from mmdet.evaluation.functional import YTVIS, YTVISeval
 
+from mmvis.cli import number_in  # noqa: E402
 from mmvis.evaluation import Evaluation, Evaluator, evaluate_results
 from mmvis.structures.compiled import NUMBA_VARIABLE
 
@@ -38,7 +39,7 @@ def add_arguments(commands: Any) -> None:
     """Add the command to the parser of benchmark.py."""
     parser = commands.add_parser('evaluation', help='seconds from a results file to AP')
     parser.add_argument('--sets', nargs='+', choices=SETS, default=list(SETS), help='which sets (all)')
-    parser.add_argument('--rounds', type=int, default=3, metavar='N',
+    parser.add_argument('--rounds', type=number_in(1), default=3, metavar='N',
                         help='measurements of each, of which the median (3)')
 
 

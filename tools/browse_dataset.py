@@ -11,8 +11,10 @@ from typing import List, Sequence
 
 import numpy as np
 
+from mmvis.cli import number_in, seed_number
 from mmvis.datasets import SampleKey
 from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool
+from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
 from mmvis.registry import DATASETS
 from mmvis.structures import FrameInstances, encode_masks
@@ -25,11 +27,12 @@ def parse_args() -> argparse.Namespace:
     parser = ToolParser(description='Show clips of the training set after the transforms, as PNG files.')
     parser.add_argument('config', help='config file; its train_dataloader.dataset is shown')
     parser.add_argument('--out', required=True, help='folder for the pictures')
-    parser.add_argument('--num', type=int, default=8, help='number of clips (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='draws clips and transforms (default: %(default)s)')
-    parser.add_argument('--epoch', type=int, default=0, help='whose draws to show (default: %(default)s)')
-    parser.add_argument('--columns', type=int, default=4, help='frames in a row (default: %(default)s)')
-    parser.add_argument('--width', type=int, default=480, help='of a frame in the picture (default: %(default)s)')
+    parser.add_argument('--num', type=number_in(1), default=8, help='number of clips (default: %(default)s)')
+    parser.add_argument('--seed', type=seed_number, default=0, help='draws clips and transforms (default: %(default)s)')
+    parser.add_argument('--epoch', type=number_in(0), default=0, help='whose draws to show (default: %(default)s)')
+    parser.add_argument('--columns', type=number_in(1), default=4, help='frames in a row (default: %(default)s)')
+    parser.add_argument('--width', type=number_in(1, 8192), default=480,
+                        help='of a frame in the picture (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, help='settings of the config, key=value')
     return parser.parse_args()
 
@@ -56,6 +59,8 @@ def main() -> None:
     args = parse_args()
     check_output_folder(args.out)
     cfg = load_config(args.config, args.cfg_options)
+    if (cfg.get('train_dataloader') or {}).get('dataset') is None:
+        raise InputError(f'{cfg.filename} has no train_dataloader.dataset: there are no clips to show.')
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     classes = dataset.metainfo['classes']
     order = np.random.default_rng(args.seed).permutation(len(dataset))[:args.num]

@@ -26,6 +26,7 @@ import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv ask
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from mmvis.apis import FrameSource, VISPredictor, open_source  # noqa: E402
+from mmvis.cli import number_in  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, find_config, run_tool  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
@@ -52,13 +53,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--save_vis', '--save-vis', metavar='FILE.mp4',
                         help=f'overlay video ({OVERLAY}, but none with --show)')
     parser.add_argument('--show', action='store_true', help='show the overlays in a window')
-    parser.add_argument('--thresh', type=float, default=0.3, metavar='F',
+    parser.add_argument('--thresh', type=number_in(0, kind=float), default=0.3, metavar='F',
                         help='instances with a lower score are not drawn; the results file has all (%(default)g)')
-    parser.add_argument('--max-frames', '--max_frames', type=int, metavar='N', help='end after so many frames')
+    parser.add_argument('--max-frames', '--max_frames', type=number_in(1), metavar='N', help='end after so many frames')
     parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',
                         help='go on with damaged pictures, as far as they can be decoded, and count them at the end; '
                              'by default the first one ends the run')
-    parser.add_argument('--fps', type=float, metavar='F', help='of the overlay video (that of the source, else 10)')
+    parser.add_argument('--fps', type=number_in(0.01, 1000, float), metavar='F',
+                        help='of the overlay video (that of the source, else 10)')
     parser.add_argument('--device', help="'cpu', 'cuda:1', ... (the GPU if there is one)")
     parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
                         help='take what fits of a checkpoint of another model')
@@ -68,10 +70,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config')
     args = parser.parse_args()
-    if args.max_frames is not None and args.max_frames < 1:
-        parser.error(f'--max-frames is a number of frames, not {args.max_frames}')
-    if args.fps is not None and not args.fps > 0:
-        parser.error(f'--fps is above 0, not {args.fps:g}')
     if args.save_vis and Path(args.save_vis).suffix.lower() != '.mp4':
         parser.error(f'--save_vis takes a file ending in .mp4, not {args.save_vis}')
     return args

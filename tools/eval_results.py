@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from mmvis.annotations import no_garbage_collection  # noqa: E402
-from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules  # noqa: E402
 from mmvis.evaluation.output import as_csv, as_dict, write_json  # noqa: E402
 from mmvis.evaluation.rules import BENCHMARKS  # noqa: E402
@@ -37,13 +37,14 @@ def parse_args() -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group()
     length.add_argument('--long-ids', metavar='FILE',
                         help='short and long videos apart; this annotation file or list of ids names the long ones')
-    length.add_argument('--long-frames', type=int, metavar='N', help='the same; the long ones have more than N frames')
+    length.add_argument('--long-frames', type=number_in(0), metavar='N',
+                        help='the same; the long ones have more than N frames')
     parser.add_argument('--tracking', action='store_true', help='also HOTA, IDF1, MOTA and their parts')
-    parser.add_argument('--min-score', type=float, default=-math.inf, metavar='F',
+    parser.add_argument('--min-score', type=number_in(-math.inf, kind=float), default=-math.inf, metavar='F',
                         help='results with a lower score do not count for --tracking (all do)')
     parser.add_argument('--errors', action='store_true', help='also what is wrong, by kind of error')
     parser.add_argument('--per-video', action='store_true', help='also print the AP of every video')
-    parser.add_argument('--workers', type=int, default=1, metavar='N', help='processes (1)')
+    parser.add_argument('--workers', type=number_in(1), default=1, metavar='N', help='processes (1)')
     parser.add_argument('--json', metavar='FILE', help='write all numbers to this file')
     parser.add_argument('--csv', metavar='FILE', help='write all numbers to this file, one a line')
     parser.add_argument('--html', metavar='FILE', help='write a report with charts to this file')

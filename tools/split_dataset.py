@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.annotations import Content, read_content, read_json  # noqa: E402
 from mmvis.annotations.reader import VIDEOS  # noqa: E402
-from mmvis.cli import ToolParser, printable, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, number_in, printable, run_tool, seed_number  # noqa: E402
 from mmvis.datasets.hold_out import cut_annotations, split_videos  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.structures.output_file import check_output, write_output  # noqa: E402
@@ -27,9 +27,9 @@ from mmvis.structures.output_file import check_output, write_output  # noqa: E40
 def parse_args() -> argparse.Namespace:
     parser = ToolParser(description='Cut a training set into train and val by video, stratified by category.')
     parser.add_argument('annotations', help='annotation file of the training set')
-    parser.add_argument('--val-ratio', type=float, default=0.1, metavar='F',
+    parser.add_argument('--val-ratio', type=number_in(0, 1, float), default=0.1, metavar='F',
                         help='share of the val videos (%(default)g)')
-    parser.add_argument('--seed', type=int, default=0, help='another seed gives another cut (%(default)d)')
+    parser.add_argument('--seed', type=seed_number, default=0, help='another seed gives another cut (%(default)d)')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the set, as data/ytvis2021')
     return parser.parse_args()
 

@@ -30,7 +30,7 @@ from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.model import is_model_wrapper  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
-from mmvis.cli import ToBeContinued  # noqa: E402
+from mmvis.cli import ToBeContinued, number_in  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.converters.safetensors_file import weight_files  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
@@ -76,7 +76,7 @@ def parse_args() -> argparse.Namespace:
                         help='show the overlays in a window; without a display they are saved')
     parser.add_argument('--save_vis_path', '--save-vis-path', '--save_path', '--save-path', metavar='DIR',
                         help='save the overlays as DIR/<video>/<frame>.jpg')
-    parser.add_argument('--thresh', type=float, default=0.3, metavar='F',
+    parser.add_argument('--thresh', type=number_in(0, kind=float), default=0.3, metavar='F',
                         help='instances with a lower score are not drawn (0.3)')
     parser.add_argument('--live', action='store_true',
                         help='run the videos as if they had no end, by the rule for cameras and streams')

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from mmengine.config import Config  # noqa: E402
+from mmvis.cli import seed_number  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
 from mmvis.environment import environment_number  # noqa: E402
@@ -38,7 +39,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16, or float16 on a GPU without it; nothing on a CPU without it')
     parser.add_argument('--auto-scale-lr', '--autoscale-lr', action='store_true',
                         help='learning rate in proportion to the samples a step')
-    parser.add_argument('--seed', type=int, help='seed of data and weights; by default one is drawn and printed')
+    parser.add_argument('--seed', type=seed_number,
+                        help='seed of data and weights; by default one is drawn and printed')
     parser.add_argument('--deterministic', action='store_true', help='deterministic algorithms where there are some')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config: train_dataloader.batch_size=4')

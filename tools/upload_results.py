@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 from mmvis.apis import (BENCHMARKS, PLATFORMS, Account, UploadError, account_from_environment, connect,  # noqa: E402
                         tell_scores, upload, wait_for_score)
 from mmvis.apis.submit import PASSWORD_VARIABLE, USER_VARIABLE, say  # noqa: E402
-from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
 from mmvis.evaluation.submission import check_submission  # noqa: E402
@@ -42,7 +42,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--phase', type=int, metavar='ID', help='phase of the competition; by default the open one')
     parser.add_argument('--description', default='', help='note beside the submission')
     parser.add_argument('--submission', type=int, metavar='ID', help='wait for this submission, send nothing')
-    parser.add_argument('--minutes', type=float, default=60., help='how long to wait for the score (%(default)g)')
+    parser.add_argument('--minutes', type=number_in(0, kind=float), default=60.,
+                        help='how long to wait for the score (%(default)g)')
     parser.add_argument('--no-wait', action='store_true', help='send and leave')
     parser.add_argument('--storage-host', action='append', default=[], metavar='HOST',
                         help='a host that the server may have the zip sent to, beside its own and the known storages')

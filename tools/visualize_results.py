@@ -20,9 +20,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
-from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402
-from mmvis.errors import InputError  # noqa: E402
+from mmvis.datasets.trees import frame_below  # noqa: E402
+from mmvis.errors import InputError, shown  # noqa: E402
 from mmvis.structures.output_file import check_output, check_output_folder  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402
 from mmvis.visualization.names import check_apart, frame_names, video_names  # noqa: E402
@@ -40,15 +41,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', default='vis', metavar='X', help='folder, or a picture for one sheet (%(default)s)')
     parser.add_argument('--format', choices=('mp4', 'frames', 'sheet'), default='mp4', help='%(default)s')
     parser.add_argument('--gt', action='store_true', help='draw the annotations beside the results')
-    parser.add_argument('--thresh', type=float, default=0.3, metavar='F', help='tracks with a lower score are left out '
+    parser.add_argument('--thresh', type=number_in(0, kind=float), default=0.3, metavar='F',
+                        help='tracks with a lower score are left out '
                         '(%(default)g)')
     parser.add_argument('--videos', nargs='+', metavar='V', help='ids or folder names; default: all')
-    parser.add_argument('--fps', type=float, default=10., help='of an mp4 (%(default)g)')
-    parser.add_argument('--columns', type=int, default=5, help='frames of a video in a sheet (%(default)d)')
+    parser.add_argument('--fps', type=number_in(0.01, 1000, float), default=10., help='of an mp4 (%(default)g)')
+    parser.add_argument('--columns', type=number_in(1), default=5, help='frames of a video in a sheet (%(default)d)')
     parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',
                         help='draw on damaged frames, as far as they can be decoded, and count them at the end; by '
                              'default the first one ends the run')
-    parser.add_argument('--width', type=int, default=320, help='of a frame in a sheet, pixels (%(default)d)')
+    parser.add_argument('--width', type=number_in(1, 8192), default=320,
+                        help='of a frame in a sheet, pixels (%(default)d)')
     return parser.parse_args()
 
 
@@ -89,7 +92,14 @@ def write_video(args: argparse.Namespace, video: VideoRecord, name: str, drawing
 
 
 def check_out(args: argparse.Namespace, chosen: Sequence[tuple], one_sheet: bool) -> None:
-    """Refuse an --out that cannot be written, or among whose files are those that are read."""
+    """Refuse frames that lie elsewhere than in their folder, and an --out that cannot be written, or among whose files
+    are those that are read."""
+    for video, _ in chosen:
+        folder = frame_folder(args.frames, video)
+        for name in video.file_names:
+            if (os.path.isabs(name) or '..' in name) and frame_below(folder, name) is None:
+                raise InputError(f'{args.annotations}: video {shown(video.video_id)}: file_names: {shown(name)} is not '
+                                 f'in the folder {args.frames}.')
     frames = [str(Path(frame_folder(args.frames, video)) / name) for video, _ in chosen for name in video.file_names]
     if one_sheet:
         check_output(args.out, [args.results, args.annotations, *frames])

@@ -171,7 +171,7 @@ class HttpSession:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect to an address that the session would not ask itself."""
+    """Follows no redirect to an address that would not be asked directly."""
 
     def __init__(self, session: HttpSession) -> None:
         self.session = session

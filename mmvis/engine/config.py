@@ -96,11 +96,11 @@ def _chain(file: Path, child: Optional[Path] = None) -> Iterator[tuple]:
 
 def find_config(path: str) -> Path:
     """File of a config, looked up under ``configs/`` when there is none at the path given."""
-    if Path(path).is_file():
+    if os.path.isfile(path):  # of a name that no file can have it says no
         return Path(path)
     hits: List[Path] = []
     for folder in {CONFIG_DIR, Path('configs').resolve()}:
-        hits += sorted(folder.rglob(Path(path).name))
+        hits += sorted(file for file in folder.rglob('*') if file.name == Path(path).name)
     if len(hits) == 1:
         return hits[0]
     if hits:

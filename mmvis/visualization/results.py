@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from mmvis.annotations import AnnotationIndex, VideoRecord
 from mmvis.datasets.images import OnDamage, read_frame
-from mmvis.errors import InputError
+from mmvis.errors import InputError, shown
 from mmvis.evaluation.results_reader import iterate_results
 from mmvis.evaluation.results_repair import as_rle, is_rle
 from mmvis.structures import RLE, FrameInstances
@@ -163,7 +163,10 @@ def draw_video(video: VideoRecord, folder: str, drawings: Sequence[Drawing],
         on_damage: see ``read_image``.
     """
     for frame_idx in range(video.num_frames) if frames is None else frames:
-        image = read_frame(folder, video.file_names[frame_idx], video.height, video.width, on_damage)
+        try:
+            image = read_frame(folder, video.file_names[frame_idx], video.height, video.width, on_damage)
+        except InputError as error:
+            raise type(error)(f'video {shown(video.video_id)}: {error}') from None
         pictures = [drawing.draw(image, video.video_id, frame_idx) for drawing in drawings]
         if len(pictures) > 1:
             pictures = [_with_title(picture, drawing.title) for picture, drawing in zip(pictures, drawings)]

@@ -40,3 +40,9 @@ def test_writes_a_sheet_a_clip(python, config, tmp_path):
 def test_says_what_is_wrong_in_one_line(python, config, tmp_path):
     done = browse(python, config, '--out', tmp_path, '--cfg-options', 'train_dataloader.dataset.ann_file=nowhere.json')
     assert done.returncode == 1 and 'nowhere.json' in done.stderr and 'Traceback' not in done.stderr
+    (tmp_path / 'test.py').write_text('test_dataloader = dict(dataset=dict(type="VISDataset"))\n')
+    for args, said in (([tmp_path / 'test.py'], 'test.py has no train_dataloader.dataset'),
+                       ([config, '--num', '0'], "argument --num: '0' is not a whole number of at least 1"),
+                       (['x' * 5000], 'There is no config xxx')):
+        done = browse(python, *args, '--out', tmp_path)
+        assert done.returncode == 1 and said in done.stderr and done.stderr.count('\n') == 1, done.stderr

@@ -164,8 +164,10 @@ def test_a_fault_in_the_first_frame_leaves_nothing(tool, folder):
 
 @pytest.mark.parametrize('args, said', [
     (['gone.mp4'], 'no file or folder gone.mp4'), (['frames', '--save_vis', 'x.avi'], 'ending in .mp4, not x.avi'),
-    (['frames', '--max-frames', '0'], 'number of frames, not 0'), (['frames', '--out', '.'], 'is a folder'),
-    (['frames', '--device', 'cuda:99'], 'Device cuda:99 cannot be used'), (['frames', '--fps', '0'], 'above 0')])
+    (['frames', '--max-frames', '0'], "'0' is not a whole number of at least 1"),
+    (['frames', '--out', '.'], 'is a folder'), (['frames', '--device', 'cuda:99'], 'Device cuda:99 cannot be used'),
+    (['frames', '--fps', '0'], "'0' is not a finite number of at least 0.01"),
+    (['frames', '--thresh', 'nan'], "'nan' is not a finite number")])
 def test_bad_arguments_are_one_sentence(tool, folder, args, said, capsys):
     with pytest.raises(SystemExit) as exit:
         run_tool(lambda: tool(*args))

@@ -3,6 +3,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -130,7 +131,8 @@ def test_split_is_found_by_the_configs(tmp_path):
         assert f'{category["name"]:<6}' + {3: '      3', 7: '      2', 12: '      2'}[category['id']] + '      1' in out
     assert run('split_dataset', root / 'train.json', '--val-ratio', '0.3', '--out', root)[1] == out
     for args, sentence in (((root / 'none.json',), 'no such file'),
-                           ((root / 'train.json', '--val-ratio', '2'), 'empty')):
+                           ((root / 'train.json', '--val-ratio', '1'), 'empty'),
+                           ((root / 'train.json', '--val-ratio', '2'), 'at least 0 and at most 1')):
         code, _, err = run('split_dataset', *args, '--out', tmp_path / 'out')
         assert code == 1 and sentence in err and not (tmp_path / 'out').exists()
 
@@ -257,7 +259,30 @@ def test_pictures_of_odd_ids_and_names_stay_in_the_folder_and_apart(data, monkey
 def test_a_frame_whose_name_no_file_can_have_is_missing(data):
     edit_json(data / 'valid.json', lambda content: content['videos'][0]['file_names'].__setitem__(0, 'a' * 5000))
     code, _, err = run('visualize_results', data / 'results.json', data / 'valid.json', data / 'valid', '--out', data / 'vis')
-    assert code == 1 and err.startswith('error: frame ') and err.count('\n') == 1 and 'File name too long' in err
+    assert code == 1 and re.match('error: video .*: frame ', err) and err.count('\n') == 1
+    assert 'File name too long' in err
+
+
+@pytest.mark.parametrize('name', ['/etc/passwd', '../../../secret.jpg'])
+def test_a_frame_outside_the_folder_is_not_opened(data, name):
+    edit_json(data / 'valid.json', lambda content: content['videos'][0]['file_names'].__setitem__(0, name))
+    code, _, err = run('visualize_results', data / 'results.json', data / 'valid.json', data / 'valid', '--out',
+                       data / 'vis')
+    assert code == 1 and err.count('\n') == 1 and f"file_names: '{name}' is not in the folder" in err
+
+
+@pytest.mark.parametrize('tool, option', [
+    ('visualize_results', ('--width', '0')), ('visualize_results', ('--width', '10000000')),
+    ('visualize_results', ('--columns', '-1')), ('visualize_results', ('--fps', 'nan')),
+    ('visualize_results', ('--fps', '1e9')), ('visualize_results', ('--thresh', 'nan')),
+    ('split_dataset', ('--seed', '-1')), ('split_dataset', ('--val-ratio', 'nan')),
+    ('eval_results', ('--workers', '0')), ('eval_results', ('--min-score', 'nan')),
+    ('eval_results', ('--long-frames', '-3')),
+    ('make_sample', ('--seed', str(2 ** 32)))])
+def test_a_number_that_cannot_be_is_said(tool, option):
+    files = dict(visualize_results=3, eval_results=2, split_dataset=1, make_sample=0)[tool]
+    code, out, err = run(tool, *['x'] * files, *option)
+    assert code == 1 and not out and err.count('\n') == 1 and f"argument {option[0]}: '{option[1]}' is not a " in err
 
 
 def test_a_full_disk_ends_a_drawing_with_a_sentence(data, monkeypatch):

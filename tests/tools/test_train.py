@@ -146,7 +146,7 @@ def test_the_config_in_the_work_directory_can_test(python, train, config, tmp_pa
     (['CONFIG', '--launcher', 'ssh'], "--launcher: invalid choice: 'ssh'"),
     (['CONFIG', '--launcher', 'pytorch'], 'Launcher pytorch needs the environment variable RANK'),
     (['CONFIG', '--gpus', '0'], '0 processes cannot be started'),
-    (['CONFIG', '--seed', 'x'], "--seed: invalid int value: 'x'"),
+    (['CONFIG', '--seed', 'x'], "--seed: 'x' is not a whole number of at least 0"),
     (['CONFIG', '--cfg-options', 'abc'], "'abc' is not of the form key=value"),
     (['CONFIG', '--cfg-options', 'model.type=NoModel'], 'NoModel is not in the mmvis::model registry'),
     (['CONFIG', '--cfg-options', 'loggers=wanda'], "loggers has 'wanda': take some of local, tensorboard, wandb"),

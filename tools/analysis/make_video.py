@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checkout, installed or not
 
-from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.datasets.images import read_image  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.visualization import VideoFile  # noqa: E402
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser = ToolParser(description='Join the pictures of a folder to a video.')
     parser.add_argument('folder', help='folder of pictures of one size')
     parser.add_argument('--out', metavar='FILE', help='video; default: FOLDER/video.mp4')
-    parser.add_argument('--fps', type=float, default=5., help='frames per second (%(default)g)')
+    parser.add_argument('--fps', type=number_in(0.01, 1000, float), default=5., help='frames per second (%(default)g)')
     return parser.parse_args()
 
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checko
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from mmengine.registry import init_default_scope  # noqa: E402
-from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.datasets import VISDataset  # noqa: E402
 from mmvis.engine import CfgOptions, load_config  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
@@ -36,7 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('folder', help='folder that tools/test_video.py --analysis has written')
     parser.add_argument('--out', default='analysis_points', metavar='DIR', help='(%(default)s)')
     parser.add_argument('--videos', nargs='+', metavar='ID', help='ids of the annotation file; default: all in FOLDER')
-    parser.add_argument('--tracks', type=int, default=12, metavar='N', help='the first so many tracks (%(default)d)')
+    parser.add_argument('--tracks', type=number_in(1), default=12, metavar='N',
+                        help='the first so many tracks (%(default)d)')
     parser.add_argument('--what', choices=('locations', 'references', 'centres'), default='locations',
                         help='(%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',

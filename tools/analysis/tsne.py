@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checkout, installed or not
 
-from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.structures.output_file import check_output  # noqa: E402
 from mmvis.visualization.analysis import VideoAnalysis, plot_embeddings  # noqa: E402
@@ -22,7 +22,8 @@ def parse_args() -> argparse.Namespace:
     parser = ToolParser(description="t-SNE of InstanceFormer's slots.")
     parser.add_argument('files', nargs='+', help='files of tools/test_video.py --analysis')
     parser.add_argument('--titles', nargs='+', help='a title for every file; default: the files')
-    parser.add_argument('--tracks', type=int, default=6, metavar='N', help='the first so many tracks (%(default)d)')
+    parser.add_argument('--tracks', type=number_in(1), default=6, metavar='N',
+                        help='the first so many tracks (%(default)d)')
     parser.add_argument('--out', default='tsne.png', metavar='FILE', help='picture (%(default)s)')
     return parser.parse_args()
 
