@@ -8,6 +8,7 @@ if [ $# -eq 0 ]; then
     # All tests: one process a core, four at most, each with one thread. The tests of a file stay together, because they
     # share what was made for them. With arguments pytest runs as it is told (-n 2 --dist loadfile does the same).
     export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-    set -- -n "$("$PYTHON" -c 'import os; print(min(4, os.cpu_count()))')" --dist loadfile
+    cores=$("$PYTHON" mmvis/processes.py)
+    set -- -n "$((cores < 4 ? cores : 4))" --dist loadfile
 fi
 exec "$PYTHON" -m pytest tests "$@"

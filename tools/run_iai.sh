@@ -33,7 +33,10 @@ echo "mmvis: $job${get_weights:+; missing: $get_weights}${get_data:+; missing: $
 
 . "$ROOT/tools/setup_env.sh"
 [ -n "$official" ] || "$PYTHON" tools/make_sample.py
-processes=${GPUS:-$("$PYTHON" -c 'import os, torch; print(torch.cuda.device_count() or min(8, os.cpu_count()))')}
+processes=${GPUS:-$("$PYTHON" -c '
+import torch
+from mmvis.processes import usable_cores
+print(torch.cuda.device_count() or min(8, usable_cores()))')}
 "$PYTHON" tools/test_video.py "$CONFIG" "$weights" --out output/results.json --eval segm --gpus "$processes"
 # This checks the file first, and makes no zip of one that a server would refuse.
 "$PYTHON" tools/make_submission.py output/results.json "$truth" ${official:+--benchmark ytvis2019} --out output/results.zip

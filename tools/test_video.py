@@ -121,7 +121,7 @@ def main() -> None:
     if args.launcher == 'none' and (args.gpus != 1 or environment_number('NNODES', 1, minimum=1) > 1):
         args.launcher = 'pytorch'
         os.environ['OMP_NUM_THREADS'] = str(thread_number(1))  # see set_threads
-        spawn(test_process, args.gpus, args)
+        spawn(test_process, args.gpus, args, job=f'test_video {Path(args.config).stem}')
     else:
         test(cfg, args)
 

@@ -56,7 +56,7 @@ def main() -> None:
     cfg = read_config(args)
     if args.launcher == 'none' and (args.gpus != 1 or environment_number('NNODES', 1, minimum=1) > 1):
         args.launcher = 'pytorch'
-        spawn(train_process, args.gpus, args)
+        spawn(train_process, args.gpus, args, job=f'train {Path(args.config).stem}')
     else:
         train(cfg)
 

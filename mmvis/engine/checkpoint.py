@@ -17,10 +17,10 @@ from mmvis.converters import check_weights, read_checkpoint
 from mmvis.errors import InputError, InputFileError
 from mmvis.structures.output_file import open_output, write_output
 
+from .history import HISTORY_LENGTH
+
 #: Names that every checkpoint of a training has; a file of weights alone lacks some.
 TRAINING_KEYS = ('meta', 'state_dict', 'optimizer', 'rng_states', 'message_hub')
-#: A log line smooths over a few dozen iterations; a checkpoint keeps so many of each curve.
-HISTORY_LENGTH = 1000
 # set anew by every run
 _RUN_INFO = ('cfg', 'experiment_name', 'mmengine_version', 'dataset_meta', 'loop_stage', 'eta')
 

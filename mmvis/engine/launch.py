@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+import zlib
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -22,10 +23,12 @@ import torch.multiprocessing
 from mmvis.cli import EXIT_STOPPED, Failure, handled, print_failure, run_tool
 from mmvis.environment import environment_number
 from mmvis.errors import InputError
-from mmvis.processes import end_with_parent
+from mmvis.processes import end_with_parent, usable_cores
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DEFAULT_PORT = 29500
+_FIRST_PORT, _NUM_PORTS = 10000, 19997  # a prime number: no two of a job's steps, or of neighbouring jobs, share one
+_STEPS_OF_A_JOB = 131
 #: How long the processes of a job have to end in when one of them has failed.
 GRACE_SECONDS = 15.
 _LONGEST_TEXT = 16000  # what a pipe takes that nobody reads yet
@@ -47,15 +50,36 @@ def init_dist(launcher: str, backend: Optional[str] = None, timeout: Optional[fl
     variables = launcher_variables(launcher, os.environ)
     os.environ.update(variables)
     if torch.cuda.is_available():
-        local_rank, num_gpus = int(variables['LOCAL_RANK']), torch.cuda.device_count()
-        if local_rank >= num_gpus:
-            raise InputError(f'Process {local_rank + 1} on this machine has no GPU of its own: it has {num_gpus} GPUs. '
-                             'Start fewer processes, or hide the GPUs with CUDA_VISIBLE_DEVICES= to run on the CPU.')
-        torch.cuda.set_device(local_rank)
+        torch.cuda.set_device(_gpu_of(launcher, int(variables['LOCAL_RANK']), torch.cuda.device_count(), os.environ))
     if backend is None or (backend == 'nccl' and not torch.cuda.is_available()):
         backend = 'nccl' if torch.cuda.is_available() else 'gloo'
     options = {} if timeout is None else {'timeout': datetime.timedelta(seconds=timeout)}
-    torch.distributed.init_process_group(backend, **options)
+    try:
+        torch.distributed.init_process_group(backend, **options)
+    except (torch.distributed.DistNetworkError, torch.distributed.DistStoreError) as error:
+        raise InputError(_meeting_failure(variables, str(error))) from error
+
+
+def _meeting_failure(variables: Mapping[str, str], reason: str) -> str:
+    place = f'{variables["MASTER_ADDR"]}, port {variables["MASTER_PORT"]}'
+    if 'EADDRINUSE' in reason or 'already in use' in reason:
+        return (f'The processes cannot meet at {place}: another program has this port. Set PORT (Slurm, mpirun: MASTER_PORT) '
+                'to a free one, the same on all machines.')
+    return (f'Process {variables["RANK"]} has not met the others at {place}: does the first machine have this address, does '
+            f'its process run, are PORT and the command the same on all machines? ({" ".join(reason.split())[:200]})')
+
+
+def _gpu_of(launcher: str, local_rank: int, num_gpus: int, environ: Mapping[str, str]) -> int:
+    """Which of the GPUs that it sees a process takes: that of its number on the machine. Where Slurm shows each process
+    only its own ones (``--gpus-per-task``, ``--ntasks-per-gpu``, ``--gpu-bind``) they are numbered from 0 in each."""
+    on_node = re.search(r'\d+$', environ.get('SLURM_GPUS_ON_NODE', ''))
+    if launcher == 'slurm' and (environ.get('SLURM_GPUS_PER_TASK') or environ.get('SLURM_NTASKS_PER_GPU')
+                                or 'gpu' in environ.get('SLURM_TRES_PER_TASK', '') or on_node and int(on_node[0]) > num_gpus):
+        return local_rank % num_gpus
+    if local_rank >= num_gpus:
+        raise InputError(f'Process {local_rank + 1} on this machine has no GPU of its own: it has {num_gpus} GPUs. '
+                         'Start fewer processes, or hide the GPUs with CUDA_VISIBLE_DEVICES= to run on the CPU.')
+    return local_rank
 
 
 def launcher_variables(launcher: str, environ: Mapping[str, str]) -> Dict[str, str]:
@@ -96,17 +120,28 @@ def _pytorch_variables(environ: Mapping[str, str]) -> Dict[str, str]:
 
 
 def _slurm_variables(environ: Mapping[str, str]) -> Dict[str, str]:
+    # a step may have part of the machines and processes of its job
+    hosts = environ.get('SLURM_STEP_NODELIST') or environ.get('SLURM_JOB_NODELIST') or _text(environ, 'SLURM_NODELIST')
     # 'gpu-[03-05,7],big1' -> 'gpu-03': the first host, without asking scontrol
-    first_host = re.sub(r'\[([^\],-]+)[^\]]*\]', r'\1', _text(environ, 'SLURM_NODELIST')).split(',')[0]
-    # two jobs on one machine must not meet at one port
-    port = DEFAULT_PORT + environment_number('SLURM_JOB_ID', 0, 0, environ) % 1000
+    first_host = re.sub(r'\[([^\],-]+)[^\]]*\]', r'\1', hosts).split(',')[0]
+    size = environment_number('SLURM_STEP_NUM_TASKS', environment_number('SLURM_NTASKS', None, 1, environ), 1, environ)
+    # of two steps, or two jobs, on one machine each has a port of its own
+    job = environment_number('SLURM_JOB_ID', 0, 0, environ)
+    step = environment_number('SLURM_STEP_ID', environment_number('SLURM_STEPID', 0, 0, environ), 0, environ)
+    if size is None:
+        raise KeyError('SLURM_NTASKS')
     return {
         'RANK': _number(environ, 'SLURM_PROCID'),
-        'WORLD_SIZE': _number(environ, 'SLURM_NTASKS', minimum=1),
+        'WORLD_SIZE': str(size),
         'LOCAL_RANK': _number(environ, 'SLURM_LOCALID'),
         'MASTER_ADDR': environ.get('MASTER_ADDR') or first_host,
-        'MASTER_PORT': _number(environ, 'MASTER_PORT', port),
+        'MASTER_PORT': _number(environ, 'MASTER_PORT', port_of(job * _STEPS_OF_A_JOB + step)),
     }
+
+
+def port_of(number: int) -> int:
+    """A port for the job of a number; below those that the system gives to connections."""
+    return _FIRST_PORT + number % _NUM_PORTS
 
 
 def _mpi_variables(environ: Mapping[str, str]) -> Dict[str, str]:
@@ -123,7 +158,7 @@ def _mpi_variables(environ: Mapping[str, str]) -> Dict[str, str]:
     }
 
 
-def spawn(function: Callable, num_processes: int, *args) -> None:
+def spawn(function: Callable, num_processes: int, *args, job: str = '') -> None:
     """Run ``function(*args)`` in N new processes on this machine, each under ``run_tool``, and wait for them.
 
     When one fails, the others are ended, its failure is told once, and this process leaves with its exit code. Signals
@@ -131,6 +166,12 @@ def spawn(function: Callable, num_processes: int, *args) -> None:
 
     Without a GPU they run on the CPU. For a job over several machines the standard variables say which part this is:
     ``NNODES``, ``NODE_RANK``, ``MASTER_ADDR`` and ``PORT`` (or ``MASTER_PORT``).
+
+    Args:
+        function, args: what each process runs.
+        num_processes: on this machine.
+        job: what tells the job from others, the same on all its machines: without PORT they meet at a port that follows
+            from it.
 
     Raises:
         ValueError: too few GPUs, or an incomplete description of the machines.
@@ -144,13 +185,15 @@ def spawn(function: Callable, num_processes: int, *args) -> None:
     if num_nodes > 1 and not os.environ.get('MASTER_ADDR'):
         raise InputError(f'NNODES is {num_nodes}, but MASTER_ADDR, the address of the first machine, is not set.')
     if num_nodes > 1:
-        address, port = os.environ['MASTER_ADDR'], environment_number('MASTER_PORT', DEFAULT_PORT)
+        address = os.environ['MASTER_ADDR']
+        name = f'{job} {address} {num_nodes} {num_processes}'
+        port = environment_number('PORT', environment_number('MASTER_PORT', port_of(zlib.crc32(name.encode()))))
+        print(f'Machine {node_rank + 1} of {num_nodes}, {num_processes} processes: meeting at {address}, port {port}.', flush=True)
     else:
-        address, port = '127.0.0.1', _free_port()
-    variables = {'WORLD_SIZE': str(num_nodes * num_processes), 'MASTER_ADDR': address,
-                 'MASTER_PORT': str(environment_number('PORT', port))}
+        address, port = '127.0.0.1', environment_number('PORT', _free_port())
+    variables = {'WORLD_SIZE': str(num_nodes * num_processes), 'MASTER_ADDR': address, 'MASTER_PORT': str(port)}
     # N processes that each take all cores would slow one another down
-    threads = str(max(1, (os.cpu_count() or 1) // num_processes))
+    threads = str(max(1, usable_cores() // num_processes))
     for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
         os.environ[name] = os.environ.get(name) or threads
     context = torch.multiprocessing.get_context('spawn')

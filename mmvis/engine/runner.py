@@ -35,6 +35,7 @@ from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_
 from .class_numbers import check_data, check_start, fill_class_number
 from .config_check import prepare_config
 from .config_keys import build_error
+from .history import bound_history
 from .hooks import DamagedFramesHook
 from .launch import init_dist
 from .preemption import PassingCheckpointHook, StopRequest
@@ -186,6 +187,7 @@ class VISRunner(Runner):
     # -- training
 
     def train(self) -> nn.Module:
+        bound_history(self.message_hub, self.log_processor)
         self._training_state = self._find_training_state()
         if self._training_state is not None:  # before the data loaders are built, which take the seed
             seed = self._training_state['meta']['seed']

@@ -1,10 +1,12 @@
 """Processes: what the launchers set, and two Gloo processes for real."""
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,7 +27,52 @@ SLURM = dict(SLURM_PROCID='5', SLURM_NTASKS='8', SLURM_LOCALID='1')
 
 def test_slurm_variables():
     variables = launcher_variables('slurm', dict(SLURM, SLURM_JOB_ID='12345', SLURM_NODELIST='gpu-[03-05,7],big1'))
-    assert variables == dict(RANK='5', WORLD_SIZE='8', LOCAL_RANK='1', MASTER_ADDR='gpu-03', MASTER_PORT='29845')
+    port = variables.pop('MASTER_PORT')
+    assert variables == dict(RANK='5', WORLD_SIZE='8', LOCAL_RANK='1', MASTER_ADDR='gpu-03') and 10000 <= int(port) < 32768
+    # a step of two processes on the second half of the job's machines
+    step = dict(SLURM, SLURM_JOB_NODELIST='gpu-[03-06]', SLURM_NODELIST='gpu-[03-06]', SLURM_STEP_NODELIST='gpu-[05-06]',
+                SLURM_STEP_NUM_TASKS='6')
+    variables = launcher_variables('slurm', step)
+    assert variables['MASTER_ADDR'] == 'gpu-05' and variables['WORLD_SIZE'] == '6'
+    variables = launcher_variables('slurm', dict(step, MASTER_ADDR='here', MASTER_PORT='7'))
+    assert (variables['MASTER_ADDR'], variables['MASTER_PORT']) == ('here', '7')
+    with pytest.raises(InputError, match='slurm needs the environment variable SLURM_NTASKS'):
+        launcher_variables('slurm', dict(SLURM_NODELIST='a', SLURM_PROCID='0'))
+
+
+def test_steps_and_jobs_of_slurm_have_ports_of_their_own():
+    def port(job, step):
+        return launcher_variables('slurm', dict(SLURM, SLURM_NODELIST='a', SLURM_JOB_ID=str(job), SLURM_STEP_ID=str(step))
+                                  )['MASTER_PORT']
+
+    ports = {port(job, step) for job in range(4900, 5000) for step in range(40)}
+    assert len(ports) == 100 * 40  # by JOB_ID % 1000 all steps of a job had one
+    assert port(4900, 0) not in {port(5900, step) for step in range(40)}
+
+
+@pytest.mark.parametrize('variables, launcher, local_rank, num_gpus, taken', [
+    ({}, 'pytorch', 3, 8, 3), ({}, 'slurm', 3, 8, 3), (dict(SLURM_GPUS_ON_NODE='8'), 'slurm', 3, 8, 3),
+    (dict(SLURM_GPUS_PER_TASK='1'), 'slurm', 3, 1, 0), (dict(SLURM_GPUS_ON_NODE='4'), 'slurm', 3, 1, 0),
+    (dict(SLURM_TRES_PER_TASK='cpu=5,gres/gpu=1'), 'slurm', 1, 1, 0), (dict(SLURM_GPUS_ON_NODE='gpu:4'), 'slurm', 3, 2, 1),
+    (dict(SLURM_GPUS_PER_TASK='1'), 'pytorch', 1, 1, None), (dict(SLURM_GPUS_ON_NODE='1'), 'slurm', 1, 1, None)])
+def test_the_gpu_that_a_process_takes(monkeypatch, variables, launcher, local_rank, num_gpus, taken):
+    chosen = []
+    names = launcher_variables('slurm', dict(SLURM, SLURM_NODELIST='a', SLURM_LOCALID=str(local_rank)))
+    for name in ('SLURM_GPUS_PER_TASK', 'SLURM_GPUS_ON_NODE', 'SLURM_TRES_PER_TASK', *names):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(launch, 'launcher_variables', lambda *args: names)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: num_gpus)
+    monkeypatch.setattr(torch.cuda, 'set_device', chosen.append)
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda *args, **options: None)
+    if taken is None:
+        with pytest.raises(InputError, match=f'Process {local_rank + 1} on this machine has no GPU of its own'):
+            launch.init_dist(launcher)
+    else:
+        launch.init_dist(launcher)
+        assert chosen == [taken]
 
 
 @pytest.mark.parametrize('nodes, first', [('big1', 'big1'), ('a1,a2', 'a1'), ('rack[1-2]node[07,9]', 'rack1node07')])
@@ -52,6 +99,53 @@ def test_several_machines_need_an_address(monkeypatch):
     monkeypatch.delenv('MASTER_ADDR', raising=False)
     with pytest.raises(ValueError, match='MASTER_ADDR'):
         launch.spawn(print, 1)
+
+
+def test_several_machines_meet_at_a_port_of_the_job(monkeypatch, capfd):
+    def port(job, **variables):
+        met = []
+        monkeypatch.setattr(launch, '_supervise', lambda ranks: None)
+        monkeypatch.setattr(torch.multiprocessing, 'get_context', lambda name: Context(met))
+        with monkeypatch.context() as patch:
+            for name, value in {'NNODES': '2', 'NODE_RANK': '1', 'MASTER_ADDR': '10.0.0.1', **variables}.items():
+                patch.setenv(name, value)
+            launch.spawn(print, 1, job=job)
+        [(_, _, _, _, environment)] = met
+        assert f', port {environment["MASTER_PORT"]}.' in capfd.readouterr().out
+        return environment['MASTER_PORT']
+
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.setenv('MKL_NUM_THREADS', '1')
+    for name in ('PORT', 'MASTER_PORT'):
+        monkeypatch.delenv(name, raising=False)
+    assert port('train a') == port('train a', NODE_RANK='0')  # every machine comes to the same
+    assert port('train a') != port('train b') != port('train b', MASTER_ADDR='10.0.0.2')
+    assert port('train a', PORT='1234', MASTER_PORT='2') == '1234' and port('train a', MASTER_PORT='2345') == '2345'
+
+
+class Context:
+    """Starts nothing, and notes what it was to start."""
+
+    def __init__(self, started):
+        self.started = started
+
+    def Pipe(self, duplex):
+        return open(os.devnull), open(os.devnull)
+
+    def Process(self, target, args):
+        self.started.append(args)
+        return SimpleNamespace(start=lambda: None)
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(monkeypatch):
+    with socket.socket() as other:
+        other.bind(('', 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        for name, value in dict(RANK='0', WORLD_SIZE='2', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT=port).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(InputError, match=f'cannot meet at 127.0.0.1, port {port}: another program has this port. Set PORT'):
+            launch.init_dist('pytorch')
 
 
 def batch(size):

@@ -16,6 +16,7 @@ from mmengine.hooks import Hook
 from mmvis.cli import ToBeContinued
 from mmvis.engine import build_runner
 from mmvis.engine.checkpoint import find_checkpoints
+from mmvis.engine.history import HISTORY_LENGTH
 from mmvis.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,6 +182,7 @@ def test_a_checkpoint_every_so_many_minutes_until_the_regular_one_stands(data_ro
     runner = build_runner(cfg)
     runner.register_hook(Look())
     runner.train()
+    assert {curve.max_length for curve in runner.message_hub.log_scalars.values()} == {HISTORY_LENGTH}
     assert names[:6] == [[], ['iter_1.pth'], ['iter_2.pth'], ['iter_3.pth'], ['epoch_1.pth'],
                          ['iter_5.pth', 'epoch_1.pth']]
     assert sorted(file.name for file in tmp_path.glob('*.pth')) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']

@@ -1,5 +1,6 @@
 """Workers of data loaders: none outlives the process that it loads for, and none ends without a word."""
 import os
+import re
 import resource
 import signal
 import time
@@ -53,6 +54,49 @@ def test_a_worker_without_memory_ends_the_run_in_a_sentence(act, sentence):
 def test_a_worker_that_crashes_is_a_bug():
     with pytest.raises(RuntimeError, match='DataLoader worker .* exited unexpectedly'), worker_ends_told():
         list(loader(lambda: os.kill(os.getpid(), signal.SIGSEGV)))
+
+
+@pytest.fixture
+def file_limit():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield before
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_data_loader_may_open_as_many_files_as_the_system_lets_it(file_limit):
+    soft, hard = file_limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    loaded = list(loader(list, collate_fn=dict(type=split_items), prefetch_factor=4))
+    assert sum(map(len, loaded)) == 4 << 8  # each is an open file, all wait at once
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, 1 << 16), hard)
+
+
+def split_items(items):
+    """A batch of many tensors, of which each is handed over as an open file."""
+    return [part.clone() for part in items[0].split(1 << 8)]
+
+
+def run_out_of_files(pipe):
+    """With the limit at its end a run says so, whichever of the two processes meets it."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    try:
+        with worker_ends_told():
+            list(loader(list, collate_fn=dict(type=split_items), prefetch_factor=4))
+    except InputError as error:
+        pipe.send(str(error))
+    except BaseException as error:
+        pipe.send(repr(error))
+
+
+def test_running_out_of_open_files_ends_the_run_in_a_sentence():
+    context = torch.multiprocessing.get_context('fork')
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=run_out_of_files, args=(sender,))
+    process.start()
+    assert receiver.poll(60)
+    said = receiver.recv()
+    assert re.match('The data loader ran out of open files, .* have 100: .*ulimit -n', said), said
+    process.join()
 
 
 def load_for_ever(pipe, act):

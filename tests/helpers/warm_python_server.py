@@ -15,6 +15,7 @@ import mmvis.engine  # noqa: F401
 import mmvis.evaluation  # noqa: F401
 import mmvis.models  # noqa: F401
 import torch
+from mmvis.processes import usable_cores
 
 #: A script that takes longer than this many seconds is ended, by SIGALRM.
 _LONGEST = 300
@@ -63,7 +64,7 @@ def become(words: Sequence[str], cwd: str, environ: Mapping[str, str], streams: 
     os.environ.update(environ)
     more = [folder for folder in environ.get('PYTHONPATH', '').split(os.pathsep) if folder and folder not in sys.path]
     sys.argv, sys.path[:1] = list(words), [str(Path(words[0]).resolve().parent), *more]
-    torch.set_num_threads(int(environ.get('OMP_NUM_THREADS') or os.cpu_count()))
+    torch.set_num_threads(int(environ.get('OMP_NUM_THREADS') or usable_cores()))
     if not torch.cuda.is_available():                               # a process with CUDA cannot be forked
         get_context = torch.multiprocessing.get_context
         torch.multiprocessing.get_context = lambda method=None: get_context('fork' if method == 'spawn' else method)
