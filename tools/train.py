@@ -17,9 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from mmengine.config import Config  # noqa: E402
-from mmvis.cli import seed_number  # noqa: E402
+from mmvis.cli import number_in, seed_number  # noqa: E402
 from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
+from mmvis.engine.launch import launcher_variables  # noqa: E402
+from mmvis.engine.steps import use_global_batch  # noqa: E402
 from mmvis.environment import environment_number  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 
@@ -39,6 +41,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16, or float16 on a GPU without it; nothing on a CPU without it')
     parser.add_argument('--auto-scale-lr', '--autoscale-lr', action='store_true',
                         help='learning rate in proportion to the samples a step')
+    parser.add_argument('--global-batch', nargs='?', const=0, type=number_in(1), metavar='CLIPS',
+                        help='clips a step, whatever the number of processes: batches become smaller, or gradients '
+                        'accumulate; without a number those of the recipe, auto_scale_lr.base_batch_size')
     parser.add_argument('--seed', type=seed_number,
                         help='seed of data and weights; by default one is drawn and printed')
     parser.add_argument('--deterministic', action='store_true', help='deterministic algorithms where there are some')
@@ -81,6 +86,8 @@ def read_config(args: argparse.Namespace) -> Config:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise InputError(f'{cfg.filename} has no auto_scale_lr.base_batch_size, which --auto-scale-lr goes by.')
         cfg.auto_scale_lr.enable = True
+    if args.global_batch is not None:
+        use_global_batch(cfg, number_of_processes(args), args.global_batch)
     cfg.setdefault('randomness', dict(seed=None))
     if args.seed is not None:
         cfg.randomness.seed = args.seed
@@ -88,6 +95,13 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.randomness.deterministic = True
     set_validation(cfg, args.validate)
     return cfg
+
+
+def number_of_processes(args: argparse.Namespace) -> int:
+    """Of the whole job; the process that is to start the others knows it from the command."""
+    if args.launcher == 'none':
+        return args.gpus * environment_number('NNODES', 1, minimum=1)
+    return int(launcher_variables(args.launcher, os.environ)['WORLD_SIZE'])
 
 
 def set_validation(cfg: Config, validate: bool) -> None:

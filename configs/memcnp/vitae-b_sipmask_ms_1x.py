@@ -9,7 +9,9 @@ model = dict(
     tracker=dict(type='AssociationTracker'),
     test_cfg=dict(score_thr=0.03))
 test_pipeline = [dict(type='ClipResize', scale=(640, 360), rule='mmcv')]
+train_dataloader = dict(batch_size=8)                # on each of four GPUs
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 optim_wrapper = dict(optimizer=dict(lr=0.005))
+auto_scale_lr = dict(base_batch_size=32)

@@ -18,7 +18,7 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Whole numbers of a training and the least that makes sense.
 _LEAST = {'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 0,
           'optim_wrapper.accumulative_counts': 1, 'randomness.seed': 0, 'default_hooks.checkpoint.interval': -1,
-          'default_hooks.logger.interval': 1}
+          'default_hooks.logger.interval': 1, 'auto_scale_lr.base_batch_size': 1}
 #: Those that may be None.
 _MAY_BE_NONE = ('train_cfg.val_interval', 'randomness.seed')
 #: Parts that are one dict each, or None.

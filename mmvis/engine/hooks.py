@@ -41,10 +41,6 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path_dict = {key: self._own(runner.message_hub.get_info(f'best_ckpt_{key}'))
                                         for key in self.key_indicators}
         self.keep_ckpt_ids = deque(runner.message_hub.get_info('keep_ckpt_ids', []))
-        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-        if not self.by_epoch and self.interval > 0 and self.interval % counts:
-            raise InputError(f'A checkpoint every {self.interval} iterations would fall between two steps of the '
-                             f'optimizer, which are {counts} iterations apart: make its interval a multiple of that.')
 
     def _own(self, path: Optional[str]) -> Optional[str]:
         """The best file so far, which goes when there is a better one: by its name, for the path may be any that stands

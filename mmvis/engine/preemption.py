@@ -67,8 +67,6 @@ class PassingCheckpointHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Optional[Dict[str, Any]] = None) -> None:
         self._follow(runner)
-        if (runner.iter + 1) % getattr(runner.optim_wrapper, '_accumulative_counts', 1):
-            return  # gradients that wait for the optimizer's step would be lost
         overdue = self.minutes > 0 and time.monotonic() - self.time > 60 * self.minutes
         wish = _largest(2 * bool(runner.stop_request.number) + overdue)
         if not wish:

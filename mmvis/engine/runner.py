@@ -39,7 +39,9 @@ from .history import bound_history
 from .hooks import DamagedFramesHook
 from .launch import init_dist
 from .preemption import PassingCheckpointHook, StopRequest
+from .resumed_rate import base_rates, follow_rate
 from .rng import get_rng_state, set_rng_state
+from .steps import StepLoader, describe_step
 from .work_dir import hold_work_dir
 from .workers import guard_workers, worker_ends_told
 
@@ -162,22 +164,35 @@ class VISRunner(Runner):
             options.update(model_wrapper_cfg or {}, module=revert_sync_batchnorm(model))
             return MODEL_WRAPPERS.build(options)
 
+    def build_optim_wrapper(self, optim_wrapper: Union[Dict, OptimWrapper]) -> OptimWrapper:
+        """mmengine's; that gradients accumulate is the loop's to do, which counts steps and not batches."""
+        optim_wrapper = super().build_optim_wrapper(optim_wrapper)
+        optim_wrapper._accumulative_counts = 1
+        return optim_wrapper
+
+    @property
+    def accumulated(self) -> int:
+        """Batches of a process whose gradients make a step."""
+        wrapper = self.optim_wrapper
+        return wrapper.get('accumulative_counts', 1) if isinstance(wrapper, dict) else wrapper._accumulative_counts
+
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: Optional[Dict[str, Any]] = None) -> None:
-        """Learning rate x (samples a step / ``base_batch_size``), where ``auto_scale_lr.enable`` says so.
+        """Learning rate x (clips a step / ``base_batch_size``), where ``auto_scale_lr.enable`` says so; else it is said
+        what a step takes and what the recipe takes.
 
         The linear rule of Goyal et al., "Accurate, Large Minibatch SGD" (arXiv:1706.02677), section 2.1.
         """
-        if not (auto_scale_lr or {}).get('enable', False):
+        split, base = self.train_loop.split, (auto_scale_lr or {}).get('base_batch_size')
+        if not base:
             return
-        counts = getattr(optim_wrapper, '_accumulative_counts', 1)
-        batch_size = self.train_dataloader.batch_sampler.batch_size
-        real, base = batch_size * self.world_size * counts, auto_scale_lr['base_batch_size']
-        wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
-        for wrapper in wrappers:
+        if not auto_scale_lr.get('enable', False):
+            log = self.logger.info if split.total == base else self.logger.warning
+            return log(describe_step(split, base))
+        scale = split.total / base
+        for wrapper in optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]:
             for group in wrapper.optimizer.param_groups:
-                group['lr'] *= real / base
-        self.logger.info(f'Learning rate scaled by {real / base:g}: {real} samples a step ({batch_size} x '
-                         f'{self.world_size} processes x {counts} accumulated) instead of {base}.')
+                group['lr'] *= scale
+        self.logger.info(f'Learning rate scaled by {scale:g}: {split.total} samples a step ({split}) instead of {base}.')
 
     def register_default_hooks(self, hooks: Optional[Dict[str, Any]] = None) -> None:
         hooks = {'damaged_frames': DamagedFramesHook(), **(hooks or {})}
@@ -227,8 +242,10 @@ class VISRunner(Runner):
     def _end_workers(self) -> None:
         """End the workers of the data loaders here: where the garbage collector does it, it waits 5 s for each."""
         for loop in (self._train_loop, self._val_loop):
-            if getattr(getattr(loop, 'dataloader', None), '_iterator', None) is not None:
-                loop.dataloader._iterator = None
+            dataloader = getattr(loop, 'dataloader', None)
+            dataloader = dataloader.dataloader if isinstance(dataloader, StepLoader) else dataloader
+            if getattr(dataloader, '_iterator', None) is not None:
+                dataloader._iterator = None
 
     def _find_training_state(self) -> Optional[Dict[str, Any]]:
         """Content of the checkpoint to go on from; None for a training from its start."""
@@ -297,6 +314,7 @@ class VISRunner(Runner):
             reason = ' '.join(str(error).split())
             raise InputError(f'{filename} is a checkpoint of another model: {reason[:300]} A training goes on with all of its '
                              'tensors or not at all: start a new one from these weights with --load-from.') from None
+        rates = base_rates(self.optim_wrapper)
         with putting_back(filename, 'optimizer'):
             self.optim_wrapper.load_state_dict(state['optimizer'])
         restored = [f'epoch {meta["epoch"]}, iteration {meta["iter"]}',
@@ -306,10 +324,13 @@ class VISRunner(Runner):
                 for scheduler, values in zip(_flat(self.param_schedulers), _flat(state['param_schedulers'])):
                     scheduler.load_state_dict(values)
             restored.append(f'{len(_flat(state["param_schedulers"]))} schedules')
+        scaled = bool((self.auto_scale_lr or {}).get('enable', False))
+        if line := follow_rate(rates, self.optim_wrapper, _flat(self.param_schedulers or []), scaled):
+            self.logger.warning(line)
         restored.insert(1, 'lr ' + ', '.join(f'{lr:g}' for lr in sorted({*self.optim_wrapper.get_lr()['lr']})))
         with putting_back(filename, 'message_hub'):
             restore_message_hub(self.message_hub, state['message_hub'])
-        self.train_loop.resume_at(meta['epoch'], meta['iter'], meta['iters_per_epoch'])
+        self.train_loop.resume_at(meta)
         if len(state['rng_states']) == self.world_size:
             now = get_rng_state()
             with putting_back(filename, 'rng_states'):  # tried here, and put back when the first batch is drawn
@@ -346,7 +367,8 @@ class VISRunner(Runner):
         if not is_main_process():
             return
         checkpoint = {
-            'meta': dict(done, iters_per_epoch=len(self.train_dataloader), world_size=self.world_size, seed=self.seed,
+            'meta': dict(done, iters_per_epoch=len(self.train_dataloader), clips_a_step=self.train_loop.split.total,
+                         clips_seen=self._clips_seen(done['iter']), world_size=self.world_size, seed=self.seed,
                          cfg=self.cfg.pretty_text, experiment_name=self.experiment_name,
                          time=time.strftime('%Y%m%d_%H%M%S'), mmvis_version=__version__,
                          dataset_meta=getattr(self.train_dataloader.dataset, 'metainfo', {})),
@@ -360,6 +382,11 @@ class VISRunner(Runner):
             checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in _flat(self.param_schedulers)]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         write_checkpoint(checkpoint, os.path.join(out_dir, filename))
+
+    def _clips_seen(self, iteration: int) -> int:
+        """Clips that the data are behind their beginning after an iteration, the present one or the one before it."""
+        loop = self.train_loop
+        return (loop.steps_of_data + iteration - loop.iter) * loop.split.total
 
     @property
     def _bare_model(self) -> nn.Module:

@@ -148,10 +148,17 @@ def test_training_told_to_stop_saves_and_goes_on_bit_by_bit(data_root, whole, tm
         assert sorted(file.name for file in tmp_path.glob('*.pth')) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
 
 
-def test_gradients_that_wait_for_a_step_are_not_lost(data_root, tmp_path):
-    options = {'optim_wrapper.accumulative_counts': 2}
-    signalled(make_config(data_root, tmp_path, **options), 5, 'SIGTERM')
-    assert find_checkpoints(tmp_path)[0].name == 'iter_6.pth'
+@pytest.mark.parametrize('by_iterations', [False, True], ids=['epochs', 'iterations'])
+def test_a_training_that_accumulates_gradients_goes_on_bit_by_bit(data_root, tmp_path, by_iterations):
+    options = {'optim_wrapper.accumulative_counts': 3, 'train_cfg.val_interval': 0}  # 4 batches in an epoch: 3 and 1
+    whole = run(make_config(data_root, tmp_path / 'whole', by_iterations, **options))
+    expected = losses(tmp_path / 'whole')
+    assert len(expected) == (12 if by_iterations else 6)  # an iteration is a step
+    signalled(make_config(data_root, tmp_path / 'parts', by_iterations, **options), 3, 'SIGTERM')
+    assert find_checkpoints(tmp_path / 'parts')[0].name == 'iter_3.pth'  # no gradient waits between two iterations
+    resumed = run(make_config(data_root, tmp_path / 'parts', by_iterations, resume=True, **options))
+    assert losses(tmp_path / 'parts') == expected
+    assert all(torch.equal(resumed.model.state_dict()[key], value) for key, value in whole.model.state_dict().items())
 
 
 def test_training_told_to_stop_in_a_validation_goes_on_behind_it(data_root, whole, tmp_path, monkeypatch):

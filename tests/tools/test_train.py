@@ -95,6 +95,15 @@ def test_amp_scaled_rate_determinism_and_tensorboard(train, config, tmp_path):
     assert list((tmp_path / 'w').glob('*/vis_data/events.out.tfevents.*'))
 
 
+def test_a_step_of_any_number_of_clips(train, config, tmp_path):
+    one_epoch = ['--seed', '0', '--cfg-options', 'train_cfg.max_epochs=1']
+    code, out = train(config, '--global-batch', '8', '--work-dir', tmp_path / 'w', *one_epoch)
+    assert code == 0 and 'A step takes 8 clips (2 x 1 processes x 4 accumulated), the recipe of the config 2, ' in out
+    assert len(losses(tmp_path / 'losses.txt')) == 1  # the 8 clips of an epoch in one step
+    code, out = train(config, '--global-batch', '--work-dir', tmp_path / 'x', *one_epoch)
+    assert code == 0 and 'A step takes 2 clips (2 x 1 processes x 1 accumulated), as in the recipe of the config.' in out
+
+
 def test_ctrl_c_says_where_the_last_checkpoint_is(train, config, tmp_path):
     code, out = train(config, '--work-dir', tmp_path / 'w', '--cfg-options', 'default_hooks.stop.type=KillHook',
                       'default_hooks.stop.after=6', 'default_hooks.stop.name=SIGINT')
@@ -146,6 +155,9 @@ def test_the_config_in_the_work_directory_can_test(python, train, config, tmp_pa
     (['CONFIG', '--launcher', 'ssh'], "--launcher: invalid choice: 'ssh'"),
     (['CONFIG', '--launcher', 'pytorch'], 'Launcher pytorch needs the environment variable RANK'),
     (['CONFIG', '--gpus', '0'], '0 processes cannot be started'),
+    (['CONFIG', '--gpus', '3', '--global-batch'],
+     'A step of 2 clips cannot be shared out over 3 processes equally: take --global-batch 3 (with --auto-scale-lr'),
+    (['CONFIG', '--global-batch', '0'], "--global-batch: '0' is not a whole number of at least 1"),
     (['CONFIG', '--seed', 'x'], "--seed: 'x' is not a whole number of at least 0"),
     (['CONFIG', '--cfg-options', 'abc'], "'abc' is not of the form key=value"),
     (['CONFIG', '--cfg-options', 'model.type=NoModel'], 'NoModel is not in the mmvis::model registry'),

@@ -4,11 +4,16 @@ from torch import nn
 
 
 class StepCounter(nn.Module):
-    """Counts training steps; a resumed training goes on where it was."""
+    """Counts training steps; a resumed training goes on where it was.
+
+    Attributes:
+        ends_step: False while the gradients of more batches are to come in this step.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer('steps', torch.zeros((), dtype=torch.int64))
+        self.ends_step = True
         self._value = 0                                # the same number, read without waiting for the device
 
     @property
@@ -17,7 +22,9 @@ class StepCounter(nn.Module):
         return self._value
 
     def advance(self) -> None:
-        """One more step is done."""
+        """One more batch is done, and with the last one of a step the step."""
+        if not self.ends_step:
+            return
         self._value += 1
         self.steps += 1
 
