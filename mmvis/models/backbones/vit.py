@@ -101,6 +101,18 @@ class KeylessBiasLinear(nn.Linear):
         return FastLinear(plain, dtype)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Optional[Tensor]) -> Tensor:
+    """Attention over [B, heads, N, D]; ``allowed`` as of ``Block``."""
+    allowed = None if allowed is None else allowed[:, None]
+    if q.dtype != torch.bfloat16 or q.device.type != 'cpu':
+        return F.scaled_dot_product_attention(q, k, v, allowed)
+    # The kernel of a CPU takes twice as long in bfloat16 as two products of matrices (forward and backward, 361 tokens).
+    weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if allowed is not None:
+        weights = weights.masked_fill(~allowed, float('-inf'))
+    return weights.softmax(dim=-1) @ v
+
+
 class Attention(nn.Module):
     """Global self-attention over [B, N, C]."""
 
@@ -116,8 +128,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).view(batch, num, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
-        mask = {} if allowed is None else dict(attn_mask=allowed[:, None])
-        return self.proj(F.scaled_dot_product_attention(q, k, v, **mask).transpose(1, 2).reshape(batch, num, dim))
+        return self.proj(attend(q, k, v, allowed).transpose(1, 2).reshape(batch, num, dim))
 
 
 class MLP(nn.Module):
@@ -185,6 +196,36 @@ class PatchEmbed(nn.Module):
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
+class ConvStem(nn.Module):
+    """Patches by convolutions of stride 2, each with another one at its own stride (Xiao et al., Early Convolutions Help
+    Transformers See Better, arXiv 2106.14881): what is small and learned from few images is found sooner.
+
+    Args:
+        size: of a patch, a power of 2; dim: C, the channels of the last stage; each stage before has half as many as
+            the next. The stages have groups of channels with norms of their own, eight each.
+    """
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        depth = size.bit_length() - 1
+        widths = [3, *(dim >> (depth - 1 - i) for i in range(depth))]
+        # an even kernel: a token stands at the centre of its patch
+        self.stages = nn.ModuleList([nn.Sequential(_conv(before, width, 4, 2), _conv(width, width, 3, 1))
+                                     for before, width in zip(widths, widths[1:])])
+        self.proj = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images
+        for down, same in self.stages:
+            x = down(x)
+            x = x + same(x)
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+def _conv(channels: int, width: int, kernel: int, stride: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(channels, width, kernel, stride, 1, bias=False), nn.GroupNorm(8, width), nn.GELU())
+
+
 class Tokens(NamedTuple):
     """Images as tokens.
 
@@ -221,12 +262,15 @@ class ViT(nn.Module):
         final_norm: whether there is a norm after the last block (``norm``; who calls the blocks applies it).
         with_cp: recompute the blocks in the backward pass instead of keeping their activations. Changes no number.
         frozen_blocks: so many of the first blocks, and what stands before them, are not trained.
+        stem: 'patch', one convolution a patch (published), or 'conv', see ``ConvStem``.
+        cut_position: an image smaller than the table takes a part of it, in training a random one, instead of all of it
+            resized: a crop keeps the scale of positions, and an object may be anywhere.
     """
 
     def __init__(self, embed_dims: int = 384, depth: int = 12, num_heads: int = 6, mlp_ratio: float = 4.,
                  patch_size: int = 16, position: str = 'learned', grid: Union[int, Size] = 40, num_registers: int = 4,
                  eps: float = 1e-6, layer_scale: Optional[float] = 1e-5, stretch: float = 2., final_norm: bool = True,
-                 with_cp: bool = False, frozen_blocks: int = 0) -> None:
+                 with_cp: bool = False, frozen_blocks: int = 0, stem: str = 'patch', cut_position: bool = False) -> None:
         super().__init__()
         name = type(self).__name__
         if position not in ('sincos', 'learned', 'rotary'):
@@ -234,11 +278,17 @@ class ViT(nn.Module):
         if embed_dims % 4 or embed_dims % num_heads or not 0 <= frozen_blocks <= depth:
             raise InputError(f'{name}: embed_dims ({embed_dims}) must be a multiple of 4 and of num_heads '
                              f'({num_heads}), and frozen_blocks ({frozen_blocks}) at most depth ({depth}).')
+        if stem not in ('patch', 'conv'):
+            raise InputError(f"{name}: stem is 'patch' or 'conv', not {stem!r}.")
+        if stem == 'conv' and (patch_size & (patch_size - 1) or embed_dims % (4 * patch_size)):
+            raise InputError(f"{name}: stem='conv' needs a patch_size that is a power of 2, not {patch_size}, and "
+                             f'embed_dims that are a multiple of 4 * patch_size, not {embed_dims}.')
         self.embed_dims, self.num_heads, self.patch_size = embed_dims, num_heads, patch_size
         self.position_rule, self.stretch = position, stretch
         self.grid = (grid, grid) if isinstance(grid, int) else tuple(grid)
         self.with_cp, self.frozen_blocks = with_cp, frozen_blocks
-        self.patch_embed = PatchEmbed(patch_size, embed_dims)
+        self.cut_position = cut_position
+        self.patch_embed = (ConvStem if stem == 'conv' else PatchEmbed)(patch_size, embed_dims)
         self.cls_token = nn.Parameter(torch.randn(1, 1, embed_dims) * 0.02)
         self.reg_token = nn.Parameter(torch.randn(1, num_registers, embed_dims) * 0.02) if num_registers else None
         if position == 'sincos':
@@ -266,9 +316,17 @@ class ViT(nn.Module):
         """Position table [1, rows * columns, C] for a grid of patches; 'sincos' has the class token's row in front."""
         if (rows, columns) == self.grid:
             return self.pos_embed
+        if self.cut_position and rows <= self.grid[0] and columns <= self.grid[1]:
+            return self._cut(rows, columns)
         front, patches = self.pos_embed.tensor_split([int(self.position_rule == 'sincos')], dim=1)
         resized = resize_table(patches, self.grid, (rows, columns), antialias=self.position_rule == 'learned')
         return torch.cat([front, resized], dim=1)
+
+    def _cut(self, rows: int, columns: int) -> Tensor:
+        spare = self.grid[0] - rows, self.grid[1] - columns
+        top, left = [int(torch.randint(n + 1, ())) for n in spare] if self.training else (0, 0)
+        table = self.pos_embed.unflatten(1, self.grid)
+        return table[:, top:top + rows, left:left + columns].flatten(1, 2)
 
     def embed(self, images: Tensor) -> Tokens:
         """What enters the first block, of images float [N, 3, H, W] whose sides are multiples of the patch size."""

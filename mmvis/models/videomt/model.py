@@ -69,6 +69,8 @@ class VidEoMT(VISModel):
         num_records: entries of a video in the results (OVIS: 20).
         norm_queries: the last norm is applied to the query outputs that are carried and to the auxiliary predictions
             (published VIS models: no).
+        zero_updater: the layer that makes the next frame's queries starts at zero, so that training on clips begins with
+            the model of single frames that it starts from (published: an ordinary random layer).
         label_rule: 'annotated', the class of an object is that of its annotation; 'official', an object that the last
             frame of a clip lacks is taught the last class and matched without one, as in the published code.
         live_score: least probability of what a live source shows.
@@ -76,7 +78,7 @@ class VidEoMT(VISModel):
     """
 
     def __init__(self, backbone: Any, num_classes: int = 40, num_queries: int = 200, num_query_blocks: int = 3,
-                 num_records: int = 10, norm_queries: bool = False, label_rule: str = 'annotated',
+                 num_records: int = 10, norm_queries: bool = False, zero_updater: bool = False, label_rule: str = 'annotated',
                  live_score: float = 0.3, criterion: Optional[dict] = None,
                  data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
@@ -92,6 +94,9 @@ class VidEoMT(VISModel):
         self.first_query_block = len(self.backbone.blocks) - num_query_blocks
         self.q = nn.Embedding(num_queries, dim)
         self.query_updater = nn.Linear(dim, dim)
+        if zero_updater:
+            nn.init.zeros_(self.query_updater.weight)
+            nn.init.zeros_(self.query_updater.bias)
         self.predictor = QueryPredictor(dim, num_classes, self.backbone.patch_size)
         self.criterion = QueryCriterion(num_classes, **criterion or {})
 
@@ -116,7 +121,8 @@ class VidEoMT(VISModel):
     def carry(self, tokens: Tensor) -> Tensor:
         """Queries [B, Q, C] of the next frame, from the tokens that left the last block."""
         queries = tokens[:, :self.q.num_embeddings]
-        return self.query_updater(self.backbone.norm(queries) if self.norm_queries else queries) + self.q.weight
+        carried = self.backbone.norm(queries) if self.norm_queries else queries
+        return self.query_updater(carried) + self.q.weight
 
     def predict(self, tokens: Tensor, size: Tuple[int, int], norm: bool = True) -> Tuple[Tensor, Tensor]:
         """Class logits [N, Q, K + 1] ("no object" last) and mask logits [N, Q, h4, w4] of tokens [N, Q + S, C].

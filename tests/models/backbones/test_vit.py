@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvis.models.backbones.vit import (Attention, MAEViT, ViT, resize_patch_kernel, rotate, rotation_table,
-                                          sincos_table)
+from mmvis.models.backbones.vit import (Attention, ConvStem, MAEViT, ViT, attend, resize_patch_kernel, rotate,
+                                          rotation_table, sincos_table)
 from mmvis.models.layers.inference import FastLinear, optimize_for_inference
 
 
@@ -26,6 +26,18 @@ def test_attention_is_softmax_of_scaled_products():
         out = [(q[:, i:i + 8] @ k[:, i:i + 8].T / 8 ** 0.5).softmax(1) @ v[:, i:i + 8] for i in (0, 8, 16)]
         rows.append(layer.proj(torch.cat(out, dim=1)))
     torch.testing.assert_close(layer(x), torch.stack(rows))
+
+
+def test_attention_in_bfloat16_of_a_cpu_is_the_same():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 3, 9, 8).bfloat16()
+    allowed = torch.rand(2, 9, 9) > 0.3
+    for mask in (None, allowed):
+        exact = attend(q.float(), k.float(), v.float(), mask)
+        ours = attend(q, k, v, mask)
+        assert ours.dtype == torch.bfloat16
+        torch.testing.assert_close(ours.float(), exact, rtol=0.02, atol=0.02)   # a bfloat16 has 8 bits
+    assert not torch.allclose(exact, attend(q.float(), k.float(), v.float(), None), atol=0.1)
 
 
 def test_fused_attention_is_used(monkeypatch):
@@ -213,3 +225,38 @@ def test_blocks_are_those_of_timm():
         with torch.no_grad():
             x, _, _ = ours.embed(images)
             assert torch.equal(ours.norm(ours.run(0, 2, x)), theirs.forward_features(images))
+
+
+def test_a_small_image_takes_a_part_of_the_position_table():
+    torch.manual_seed(0)
+    model = ViT(16, 1, 2, patch_size=8, grid=(5, 7), num_registers=0, cut_position=True)
+    table = model.pos_embed.detach().unflatten(1, (5, 7))
+    parts = {(top, left): table[:, top:top + 3, left:left + 4].flatten(1, 2) for top in range(3) for left in range(4)}
+
+    def place():
+        found = model.position(3, 4)
+        return next(at for at, part in parts.items() if torch.equal(part, found))
+    assert {place() for _ in range(200)} == set(parts)
+    model.eval()
+    assert {place() for _ in range(5)} == {(0, 0)}
+    resized = ViT(16, 1, 2, patch_size=8, grid=(5, 7), num_registers=0)
+    resized.load_state_dict(model.state_dict())
+    for size in ((6, 7), (3, 8)):                                  # does not fit into the table
+        assert torch.equal(model.position(*size), resized.position(*size))
+    assert torch.equal(model.position(5, 7), model.pos_embed)
+
+
+def test_a_stem_of_convolutions_gives_one_token_a_patch():
+    model = ViT(32, 1, 2, patch_size=8, grid=(2, 3), num_registers=0, stem='conv')
+    assert isinstance(model.patch_embed, ConvStem) and model.embed(torch.randn(2, 3, 16, 24)).x.shape == (2, 1 + 6, 32)
+    for convolution in (part for stage in model.patch_embed.stages for part in stage):
+        convolution[1] = torch.nn.Identity()                       # a norm looks at the whole image
+    images = torch.randn(1, 3, 64, 128)
+    changed = images.clone()
+    changed[..., 24:32, 80:88] += 10
+    with torch.no_grad():
+        moved = (model.patch_embed(images) - model.patch_embed(changed)).norm(dim=2).view(8, 16)
+    assert moved[3, 10] == moved.max()                             # row by row, as patches are
+    for wrong in (dict(stem='convs'), dict(stem='conv', patch_size=14), dict(stem='conv', embed_dims=24)):
+        with pytest.raises(ValueError, match='ViT: .*stem'):
+            ViT(**{**dict(embed_dims=32, depth=1, num_heads=2, patch_size=8), **wrong})

@@ -1,0 +1,37 @@
+"""VidEoMT on clips of the sample set, from the model of ../eomt/eomt_vit_tiny_sample.py."""
+_base_ = ['../_base_/models/videomt.py', '../_base_/datasets/sample.py', '../_base_/schedules/videomt.py']
+
+max_iters = 4000
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=8),
+    backbone=dict(embed_dims=128, depth=6, num_heads=2, patch_size=8, stem='conv', grid=(14, 25), cut_position=True,
+                  num_registers=0, layer_scale=1.),
+    num_classes=8, num_queries=10, norm_queries=True, zero_updater=True,
+    criterion=dict(no_object_weight=1., num_points=1400, oversample=2., importance=0.5))
+
+test_pipeline = [dict(type='ClipResize', scale=(200, 112), rule='mmcv', backend='cv2')]
+train_pipeline = [
+    dict(type='ClipRandomChoice', prob=[0.4, 0.3, 0.3], branches=[
+        [], [dict(type='ClipCrop', size=(133, 240), mode='absolute')],
+        [dict(type='ClipCrop', size=(105, 189), mode='absolute')]]),
+    dict(type='ClipResize', scale=(200, 112), rule='mmcv', backend='cv2'),
+    dict(type='ClipFlip', prob=0.5),
+    dict(type='ClipColorJitter', brightness=(0.6, 1.4), contrast=(0.6, 1.4), saturation=(0.2, 1.6), hue=180),
+]
+train_dataloader = dict(
+    batch_size=1, dataset=dict(clip=dict(type='ConsecutiveClips', num_frames=5), pipeline=train_pipeline,
+                               redraw_empty=True))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+# Two processes of 1 clip: tools/train.py ... --gpus 2 --amp
+train_cfg = dict(max_iters=max_iters)
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', clip_grad=dict(max_norm=1.),
+                     optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=300),
+    dict(type='PolyLR', by_epoch=False, begin=300, end=max_iters, power=0.9, eta_min=4e-6),
+]
+default_hooks = dict(checkpoint=dict(interval=1000))
+auto_scale_lr = dict(base_batch_size=2)
+load_from = 'work_dirs/eomt_vit_tiny_sample/iter_5000.pth'
