@@ -16,7 +16,7 @@ from mmvis.registry import MODELS, PARAM_SCHEDULERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = sorted(path for system in ('videomt', 'eomt') for path in (ROOT / 'configs' / system).glob('*.py')
-                   if 'custom' not in path.name)
+                   if 'custom' not in path.name and 'sample' not in path.name)
 #: millions of parameters (the specification's, and the unused key bias that our DINOv3 keeps), steps, short side in tests
 SIZES = {
     'videomt_vit_small_ytvis2019': (24.09, 40000, 448), 'videomt_vit_base_ytvis2019': (94.18, 40000, 448),
@@ -116,3 +116,22 @@ def test_training_testing_and_showing(name, tmp_path):
     tool('demo.py', 'data/ytvis2019/valid/JPEGImages/video_0', '--config', f'{name}.py', '--checkpoint', checkpoint,
          '--save_vis', 'out.mp4', '--cfg-options', *small_options(cfg))
     assert (tmp_path / 'out.mp4').stat().st_size > 1000
+
+
+def test_the_small_systems_start_from_one_another():
+    """Patches, then frames, then clips: each file of weights is the last of the training before, and fits."""
+    names = ['eomt/eomt_vit_tiny_sample_patches', 'eomt/eomt_vit_tiny_sample', 'videomt/videomt_vit_tiny_sample']
+    new = [None, ('q.', 'predictor.mask_head.', 'predictor.upscale.', 'counter.'), ('query_updater.',)]
+    before = None
+    for name, parts in zip(names, new):
+        cfg, model = built(ROOT / 'configs' / f'{name}.py')
+        state = {key: value.shape for key, value in model.state_dict().items()}
+        if before is not None:
+            stem, steps, weights = before
+            assert cfg.load_from == f'work_dirs/{stem}/iter_{steps}.pth'
+            assert {key for key in state if not key.startswith(parts)} <= set(weights)
+            assert all(state[key] == shape for key, shape in weights.items() if key in state)
+        before = name.split('/')[1], cfg.train_cfg.max_iters, state
+        assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_iters
+        assert all(end < cfg.train_cfg.max_iters for _, end in getattr(model, 'fade', None) or [])
+        assert sum(parameter.numel() for parameter in model.parameters()) < 2e6

@@ -1,14 +1,14 @@
 """EoMT on single frames of the sample set, from the model of eomt_vit_tiny_sample_patches.py."""
 _base_ = ['../_base_/models/eomt.py', '../_base_/datasets/sample.py', '../_base_/schedules/eomt.py']
 
-max_iters = 5000
+max_iters = 2400
 model = dict(
     data_preprocessor=dict(_delete_=True, type='ClipPreprocessor', mean=[123.675, 116.28, 103.53],
                            std=[58.395, 57.12, 57.375], bgr_to_rgb=True, pad_size_divisor=8),
     backbone=dict(embed_dims=128, depth=6, num_heads=2, patch_size=8, stem='conv', grid=(14, 25), cut_position=True,
                   num_registers=0, layer_scale=1.),
     num_classes=8, num_queries=10, num_instances=10,
-    fade=[(800, 1867), (1867, 2933), (2933, 4000)],
+    fade=[(384, 896), (896, 1408), (1408, 1920)],
     # A video has at most five objects: with ten queries most of "no object" is a query that holds another's object.
     criterion=dict(no_object_weight=1., num_points=1400, oversample=2., importance=0.5))
 
@@ -34,6 +34,6 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=300),
     dict(type='PolyLR', by_epoch=False, begin=300, end=max_iters, power=0.9, eta_min=6e-6),
 ]
-default_hooks = dict(checkpoint=dict(interval=1000))
+default_hooks = dict(checkpoint=dict(interval=400))
 auto_scale_lr = dict(base_batch_size=8)
 load_from = 'work_dirs/eomt_vit_tiny_sample_patches/iter_4000.pth'
