@@ -26,17 +26,17 @@ def exact_float32():
 
 
 def first_outputs(model, images):
-    """Output tensors of every direct child of the model in one step over ``images``, by name, on the CPU."""
+    """Output tensors of every part of a model in one step over ``images``, by name, on the CPU."""
     outputs = {}
 
     def remember(name):
         def hook(module, inputs, output):
             tensors = output if isinstance(output, (tuple, list)) else [output]
             for index, tensor in enumerate(t for t in tensors if torch.is_tensor(t)):
-                outputs.setdefault(f'{name}.{index}', tensor.detach().float().cpu())
+                outputs.setdefault(f'{name}.{index}', tensor.detach().float().cpu().clone())
         return hook
 
-    handles = [child.register_forward_hook(remember(name)) for name, child in model.named_children()]
+    handles = [part.register_forward_hook(remember(name)) for name, part in model.named_modules()]
     run = VideoRun(model, video(len(images)))
     run.step(images)
     list(run.finish().frames)
