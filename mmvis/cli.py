@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, List, NamedTuple, NoReturn, Optional
 
-from mmvis.errors import InputError
+from mmvis.errors import InputError, LostProcess
 
 #: Set it to see the traceback behind a sentence.
 DEBUG_VARIABLE = 'MMVIS_TRACEBACK'
@@ -74,9 +74,11 @@ class ToBeContinued(BaseException):
 
 
 class Failure(NamedTuple):
-    """What is said of an exception: ``text`` is one sentence, or the traceback of a bug."""
+    """What is said of an exception: ``text`` is one sentence, or the traceback of a bug; whether it only follows from the
+    failure of another process."""
     is_sentence: bool
     text: str
+    is_consequence: bool = False
 
 
 def run_tool(main: Callable[[], object], tell: Optional[Callable[[Failure], None]] = None) -> None:
@@ -114,7 +116,7 @@ def describe(error: BaseException) -> Failure:
     """The sentence of an error of the user or the machine, the traceback of a bug."""
     if os.environ.get(DEBUG_VARIABLE) or not _has_sentence(error):
         return Failure(False, _rank() + ''.join(traceback.format_exception(error)).rstrip('\n'))
-    return Failure(True, f'error: {error_sentence(error)}')
+    return Failure(True, f'error: {error_sentence(error)}', isinstance(error, LostProcess))
 
 
 def _has_sentence(error: BaseException) -> bool:

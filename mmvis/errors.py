@@ -21,6 +21,10 @@ class InputMissingError(InputFileError, FileNotFoundError):
     """There is nothing at a path that the user gave."""
 
 
+class LostProcess(InputError):
+    """Another process of the job is gone or hangs. What that one has said, if anything, is the cause."""
+
+
 @contextmanager
 def of_user_path(path, doing: Optional[str] = None) -> Iterator[None]:
     """Turn an OSError of the block, which works with a path that the user gave, into the error of input.

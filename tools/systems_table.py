@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
 from download_checkpoint import find, name_of  # noqa: E402
+from marked_table import replaced  # noqa: E402
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
-from mmvis.errors import InputError  # noqa: E402
 from mmvis.structures.output_file import write_output  # noqa: E402
 
 MEASURED = ROOT / 'docs' / 'systems'
@@ -79,23 +79,11 @@ def markdown() -> str:
     return '\n'.join(lines) + '\n'
 
 
-def replaced(text: str) -> str:
-    """README's text with the table of now.
-
-    Raises:
-        ValueError: there is no table.
-    """
-    before, mark, after = text.partition(MARK + '\n')
-    if not mark or '\n\n' not in after:
-        raise InputError(f'{README} has no line {MARK!r} with a table and an empty line below it.')
-    return before + mark + markdown() + after[after.index('\n\n') + 1:]
-
-
 def main(arguments: Optional[List[str]] = None) -> None:
     parser = ToolParser(description='The table of systems in README.md, made from the files in docs/systems.')
     parser.add_argument('--write', action='store_true', help='put it into README.md (it is printed)')
     if parser.parse_args(arguments).write:
-        write_output(README, replaced(README.read_text(encoding='utf-8')))
+        write_output(README, replaced(README, MARK, markdown()))
     else:
         print(markdown(), end='')
 

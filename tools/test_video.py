@@ -150,8 +150,6 @@ def read_config(args: argparse.Namespace) -> Config:
     cfg.metric = next((metric for metric in metrics if metric.get('type') == 'VISMetric'), {})
     # The results are evaluated from their file, the same way as by --load_result and after a resumed run.
     cfg.update(load_from=None, resume=False, test_evaluator=[], test_cfg=dict(type='VideoTestLoop'))
-    # A process that is done waits for the others; the launcher ends it when one of them fails.
-    cfg.merge_from_dict({'env_cfg.dist_cfg.timeout': 7 * 24 * 3600})
     return cfg
 
 

@@ -10,7 +10,9 @@ train_pipeline = [
     dict(type='ClipBoxesFromMasks'),
 ]
 test_pipeline = [dict(type='ClipResize', scale=(1333, 800), rule='detectron2')]
-train_dataloader = dict(batch_size=4, sampler=dict(type='InfiniteClipSampler'), dataset=dict(pipeline=train_pipeline))
+# Images without an object are trained on, too: FILTER_EMPTY_ANNOTATIONS is False in the official config.
+train_dataloader = dict(batch_size=4, sampler=dict(type='InfiniteClipSampler'),
+                        dataset=dict(pipeline=train_pipeline, keep_empty=True))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 

@@ -15,7 +15,7 @@ from .vis_dataset import VISDataset
 class COCOClipsDataset(VISDataset):
     """COCO 2017 instances; every image is a video of one frame, its id the video's.
 
-    Training items are images with an object that is not a crowd. A pipeline that begins with ``ClipRepeat`` makes
+    Training items are images with an object that is not a crowd, or all images. A pipeline that begins with ``ClipRepeat`` makes
     pseudo-clips of them.
 
     Args:
@@ -24,14 +24,17 @@ class COCOClipsDataset(VISDataset):
         category_map: 'fixed', 'official', InstanceFormer's published tables with their slips, or 'videomt', those of
             VidEoMT.
         max_objects: leave out images with more objects (of the categories read, crowds not counted).
+        keep_empty: train on images without an object, too (IFC).
         clip: as for ``VISDataset``; by default the image itself.
         **kwargs: of ``VISDataset``.
     """
     TREE, NAME = 'coco', 'COCO 2017'
 
     def __init__(self, *args: Any, target: Optional[str] = None, category_map: str = 'fixed',
-                 max_objects: Optional[int] = None, clip: Union[Dict, Any, None] = None, **kwargs: Any) -> None:
+                 max_objects: Optional[int] = None, keep_empty: bool = False, clip: Union[Dict, Any, None] = None,
+                 **kwargs: Any) -> None:
         self.target, self._category_map, self._max_objects = target, category_map, max_objects
+        self._keep_empty = keep_empty
         super().__init__(*args, clip=dict(type='SingleFrames') if clip is None else clip, **kwargs)
 
     def _set_classes(self, classes: Optional[Sequence[str]]) -> None:
@@ -46,6 +49,10 @@ class COCOClipsDataset(VISDataset):
         self.category_ids, self.classes = tuple(chosen), tuple(chosen.values())
         labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
         self._label_of = np.array([labels.get(id_of.get(category_id), -1) for category_id, _ in table], np.int64)
+
+    def _find_eligible(self) -> np.ndarray:
+        eligible = super()._find_eligible()
+        return np.ones_like(eligible) if self._keep_empty else eligible
 
     def _set_training_items(self) -> None:
         super()._set_training_items()

@@ -252,12 +252,8 @@ class VISDataset(Dataset):
                              'train on.')
         if self.clip is None:
             raise InputError("a training dataset needs a clip strategy, such as clip=dict(type='KeyReferencePairs').")
-        index = self.index
-        frame_of_entry = np.repeat(np.arange(len(index.entry_ptr) - 1), np.diff(index.entry_ptr))
-        objects = index.entry_objects
-        usable = (self._label_of[index.object_categories[objects]] >= 0) & ~index.object_crowd[objects]
-        self._is_eligible = np.zeros(len(index.entry_ptr) - 1, bool)
-        self._is_eligible[frame_of_entry[usable]] = True
+        index, objects = self.index, self.index.entry_objects
+        self._is_eligible = self._find_eligible()
         eligible = [self._eligible_frames(video) for video in range(len(self.videos))]
         self._items = self.clip.items(eligible, self.video_lengths)
         if len(self._items) == 0:
@@ -268,6 +264,16 @@ class VISDataset(Dataset):
                              'needs.')
         #: bool [len(self)]: wider than high, for batches of one orientation.
         self.landscape = (index.widths > index.heights)[self._items[:, 0]]
+
+    def _find_eligible(self) -> np.ndarray:
+        """Whether a training item may be made of a frame, bool [frames of all videos]: one with an object of the classes
+        that is not a crowd."""
+        index, objects = self.index, self.index.entry_objects
+        frame_of_entry = np.repeat(np.arange(len(index.entry_ptr) - 1), np.diff(index.entry_ptr))
+        usable = (self._label_of[index.object_categories[objects]] >= 0) & ~index.object_crowd[objects]
+        eligible = np.zeros(len(index.entry_ptr) - 1, bool)
+        eligible[frame_of_entry[usable]] = True
+        return eligible
 
     def _eligible_frames(self, video_index: int) -> np.ndarray:
         first, last = self.index.frame_ptr[video_index:video_index + 2]

@@ -29,12 +29,15 @@ LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DEFAULT_PORT = 29500
 _FIRST_PORT, _NUM_PORTS = 10000, 19997  # a prime number: no two of a job's steps, or of neighbouring jobs, share one
 _STEPS_OF_A_JOB = 131
+#: Seconds that a process waits for another that does nothing. Loading a batch, a step, a chunk of a video, writing a
+#: checkpoint and computing AP each take less.
+TIMEOUT_SECONDS = 3600.
 #: How long the processes of a job have to end in when one of them has failed.
 GRACE_SECONDS = 15.
 _LONGEST_TEXT = 16000  # what a pipe takes that nobody reads yet
 
 
-def init_dist(launcher: str, backend: Optional[str] = None, timeout: Optional[float] = None) -> None:
+def init_dist(launcher: str, backend: Optional[str] = None, timeout: float = TIMEOUT_SECONDS) -> None:
     """Join the process group of the job that this process was started in.
 
     Args:
@@ -42,20 +45,21 @@ def init_dist(launcher: str, backend: Optional[str] = None, timeout: Optional[fl
             (mpirun).
         backend: ``'nccl'`` or ``'gloo'``; by default NCCL where there are GPUs, else Gloo. NCCL without a GPU becomes
             Gloo, so that the config of a GPU machine runs on a CPU.
-        timeout: seconds a collective call may wait; by default that of torch.
+        timeout: seconds a collective call may wait.
 
     Raises:
         ValueError: a variable that the launcher has to set is missing, or there are more processes than GPUs.
     """
+    if not isinstance(timeout, (int, float)) or not 0 < timeout < 1e9:
+        raise InputError(f'env_cfg.dist_cfg.timeout is {timeout!r}: a number of seconds is expected.')
     variables = launcher_variables(launcher, os.environ)
     os.environ.update(variables)
     if torch.cuda.is_available():
         torch.cuda.set_device(_gpu_of(launcher, int(variables['LOCAL_RANK']), torch.cuda.device_count(), os.environ))
     if backend is None or (backend == 'nccl' and not torch.cuda.is_available()):
         backend = 'nccl' if torch.cuda.is_available() else 'gloo'
-    options = {} if timeout is None else {'timeout': datetime.timedelta(seconds=timeout)}
     try:
-        torch.distributed.init_process_group(backend, **options)
+        torch.distributed.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
     except (torch.distributed.DistNetworkError, torch.distributed.DistStoreError) as error:
         raise InputError(_meeting_failure(variables, str(error))) from error
 
@@ -312,7 +316,8 @@ def _find_cause(failed: Sequence[_Rank], size: int) -> Tuple[Optional[Failure], 
     for rank in failed:
         with suppress(EOFError):  # it ended without a word
             failures.append(rank.failures.recv())
-    for failure in failures:
+    causes = [failure for failure in failures if not failure.is_consequence]
+    for failure in causes:
         if failure.is_sentence:
             return failure, 1
     for rank in failed:
@@ -321,7 +326,7 @@ def _find_cause(failed: Sequence[_Rank], size: int) -> Tuple[Optional[Failure], 
             name = signal.Signals(-code).name
             hint = ': is the memory of the machine full?' if name == 'SIGKILL' else '.'
             return Failure(True, f'error: Process {rank.number} of the {size} on this machine was ended by {name}{hint}'), 1
-    return (failures or [None])[0], max(failed[0].process.exitcode, 1)
+    return [*causes, *failures, None][0], max(failed[0].process.exitcode, 1)
 
 
 def _free_port() -> int:

@@ -21,6 +21,7 @@ from mmvis.registry import LOOPS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, VideoResult
 
 from .class_numbers import check_ground_truth
+from .meeting import Meeting, patience
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -218,6 +219,7 @@ class _VideoLoop(BaseLoop):
                              'it must be 1 (dataset.chunk_size is the number of frames in a step).')
         super().__init__(runner, dataloader)
         self.model_mode = Mode(dtype=PRECISIONS[precision])
+        self.meeting = Meeting(patience(runner.cfg))
         self.evaluator = evaluator if isinstance(evaluator, Evaluator) else runner.build_evaluator(evaluator)
         self.evaluator.dataset_meta = self.dataset.metainfo
         runner.visualizer.dataset_meta = self.dataset.metainfo
@@ -260,6 +262,8 @@ class _VideoLoop(BaseLoop):
             if step.scores is not None and self.evaluator.metrics:
                 self.evaluator.process(data_samples=[memory.read(step.video.video_id)], data_batch=None)
             progress.add(step)
+            self.meeting.tell()
+        self.meeting.wait()
 
 
 @LOOPS.register_module()

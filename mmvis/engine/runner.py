@@ -38,6 +38,7 @@ from .config_keys import build_error
 from .history import bound_history
 from .hooks import DamagedFramesHook
 from .launch import init_dist
+from .meeting import lost_processes_told, patience
 from .preemption import PassingCheckpointHook, StopRequest
 from .resumed_rate import base_rates, follow_rate
 from .rng import get_rng_state, set_rng_state
@@ -118,7 +119,7 @@ class VISRunner(Runner):
 
     def setup_env(self, env_cfg: Dict[str, Any]) -> None:
         if self.distributed and not is_distributed():
-            init_dist(self.launcher, **env_cfg.get('dist_cfg', {}))
+            init_dist(self.launcher, **env_cfg.get('dist_cfg') or {})
         if self._train_dataloader is not None and is_main_process():  # before the first file is written
             self._lock = hold_work_dir(self.work_dir)
         super().setup_env(env_cfg)
@@ -217,14 +218,14 @@ class VISRunner(Runner):
         if not any(isinstance(hook, PassingCheckpointHook) for hook in self.hooks):
             self.register_hook(PassingCheckpointHook(minutes=0))
         try:
-            with self.stop_request.listening(), worker_ends_told():
+            with self.stop_request.listening(), worker_ends_told(), lost_processes_told(patience(self.cfg)):
                 return super().train()
         finally:
             self._end_workers()
             self._lock = None
 
     def test(self) -> Dict[str, float]:
-        with worker_ends_told():
+        with worker_ends_told(), lost_processes_told(patience(self.cfg)):
             return super().test()
 
     def _refuse_own_weights(self) -> None:

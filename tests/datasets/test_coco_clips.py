@@ -7,6 +7,8 @@ from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmvis.datasets import COCOClipsDataset, JointDataset, SampleKey, YTVIS2019Dataset, find_tree
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.coco_categories import CATEGORY_MAPS, COCO
+from mmvis.engine import load_config
+
 
 def test_an_image_is_a_video_of_one_frame(tmp_path):
     ann_file = write_coco(tmp_path)
@@ -25,6 +27,15 @@ def test_an_image_is_a_video_of_one_frame(tmp_path):
     assert sample.gt_instances.bboxes[1].tolist() == [16., 6., 26., 16.]
     crowd = dataset[SampleKey(0, 0, 1)]['data_samples'][0].ignored_instances
     assert crowd.instance_ids.tolist() == [1004] and crowd.masks.sum() == 100
+
+
+def test_images_without_an_object_may_be_trained_on(tmp_path):
+    write_coco(tmp_path)
+    dataset = COCOClipsDataset('train', str(tmp_path), keep_empty=True, pipeline=[dict(type='ClipBoxesFromMasks')])
+    assert [dataset[i]['data_samples'][0].video_id for i in range(len(dataset))] == list(IMAGES)
+    empty = dataset[3]['data_samples'][0].gt_instances
+    assert len(empty) == 0 and empty.masks.shape == (0, 40, 60)
+    assert load_config('ifc_r50_coco.py').train_dataloader.dataset.keep_empty
 
 
 def test_images_are_test_videos_too(tmp_path):

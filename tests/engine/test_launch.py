@@ -17,6 +17,7 @@ from mmengine.config import ConfigDict
 from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
 
+from mmvis.cli import Failure
 from mmvis.engine import VISRunner, launch, run_tool
 from mmvis.engine.launch import launcher_variables
 from mmvis.errors import InputError
@@ -230,6 +231,33 @@ def test_a_lost_process_ends_the_others(capfd, tmp_path, forked):
     assert code == 1
     assert said == 'error: Process 1 of the 2 on this machine was ended by SIGKILL: is the memory of the machine full?\n'
     assert not any(is_alive(int(file.read_text())) for file in tmp_path.iterdir())
+
+
+def test_a_process_that_sleeps_ends_the_job_after_the_time_that_is_set(capfd, forked):
+    begin = time.monotonic()
+    code, said = spawned(capfd, rank_jobs.sleep_in_a_collective, 1.)
+    assert code == 1 and said.startswith('error: Process 0 of the job has waited 1 s for another in vain: it hangs, or'), said
+    assert 'env_cfg.dist_cfg.timeout=SECONDS' in said and said.count('\n') == 1 and time.monotonic() - begin < 15
+
+
+def test_whoever_makes_progress_is_waited_for_and_who_does_not_is_given_up(capfd, forked):
+    launch.spawn(rank_jobs.sleep_at_the_end, 2, 0.5, True)  # three times as long as one that does nothing is waited for
+    code, said = spawned(capfd, rank_jobs.sleep_at_the_end, 0.5, False)
+    assert code == 1 and said.startswith('error: Process 1 of the job has made no progress for 0.5 s, while process 0'), said
+
+
+def test_a_lost_process_is_no_cause():
+    rank = SimpleNamespace(number=0, process=SimpleNamespace(exitcode=1))
+    said = [Failure(True, 'error: lost', True), Failure(False, 'Traceback: bug')]
+    failed = [SimpleNamespace(**vars(rank), failures=SimpleNamespace(recv=lambda failure=failure: failure)) for failure in said]
+    assert launch._find_cause(failed, 2) == (said[1], 1)
+    assert launch._find_cause(failed[:1], 2) == (said[0], 1)
+
+
+@pytest.mark.parametrize('timeout', ['x', 0, -1, None])
+def test_a_time_that_is_none_is_named(timeout):
+    with pytest.raises(InputError, match='env_cfg.dist_cfg.timeout is .*: a number of seconds'):
+        launch.init_dist('pytorch', timeout=timeout)
 
 
 @pytest.mark.parametrize('name', ['SIGKILL', 'SIGTERM', 'SIGINT'])

@@ -43,6 +43,14 @@ def test_a_total_that_cannot_be_met_is_refused_with_the_nearest_ones():
     assert (cfg.train_dataloader.batch_size, cfg.optim_wrapper.accumulative_counts) == (4, 2)
 
 
+def test_a_loss_that_is_a_sum_over_clips_stays_that_of_the_recipe():
+    for processes, batch_size, loss_clips in ((4, 4, None), (1, 4, None), (8, 2, 4)):
+        cfg = Config(dict(model=dict(loss_clips=None), train_dataloader=dict(batch_size=4), optim_wrapper=dict(),
+                          auto_scale_lr=dict(base_batch_size=16)))
+        use_global_batch(cfg, processes)
+        assert (cfg.train_dataloader.batch_size, cfg.model.loss_clips) == (batch_size, loss_clips)
+
+
 def test_the_line_at_the_start():
     assert describe_step(Split(4, 4), 16) == (
         'A step takes 16 clips (4 x 4 processes x 1 accumulated), as in the recipe of the config.')

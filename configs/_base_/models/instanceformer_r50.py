@@ -18,6 +18,7 @@ model = dict(
     propagate_reference='multiply',
     # tracks are the slots among the 50 best scores (slot, class) of the first three frames
     num_candidates=50,
+    loss_clips=None,  # --global-batch sets it where it makes the batch of a process smaller
     loss_weights=dict(ce=2.0, bbox=5.0, giou=2.0, mask=2.0, dice=5.0, contrastive=2.0),
     match_costs=dict(class_cost=1.0, box_cost=5.0, giou_cost=2.0),
     official_mask_pairs=False)

@@ -120,6 +120,8 @@ class InstanceFormer(VISModel):
             one object in different frames (``looks_loss``, ours). It changes nothing in inference.
         memory: dict(num_tokens, num_frames) of a TokenMemory (published OVIS models), or None.
         num_candidates: entries of the score list of the first three frames whose slots become tracks.
+        loss_clips: loss_contrastive is a sum over the clips of a process, as published, so its weight depends on how the
+            clips of a step are shared out. A number: it is what it is with so many clips a process, however many it has.
         loss_weights: of ce, bbox, giou, mask, dice, contrastive (which is there with a memory only) and looks (with
             ``separate_frames``).
         match_costs: class_cost, box_cost, giou_cost of the matching.
@@ -133,7 +135,7 @@ class InstanceFormer(VISModel):
                  dropout: float = 0.1, propagate_reference: Optional[str] = 'multiply',
                  test_propagate_reference: Optional[str] = 'same', carry_places: bool = False,
                  separate_frames: bool = False, memory: Optional[dict] = None, num_candidates: int = 50,
-                 loss_weights: Optional[Dict[str, float]] = None,
+                 loss_clips: Optional[int] = None, loss_weights: Optional[Dict[str, float]] = None,
                  match_costs: Optional[Dict[str, float]] = None, official_mask_pairs: bool = False,
                  data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
@@ -150,7 +152,7 @@ class InstanceFormer(VISModel):
         self.register_buffer('class_units', torch.tensor(units), persistent=False)
         self.label_of_unit = {unit: label for label, unit in enumerate(units)}
         self.propagate_reference, self.test_propagate_reference = rules
-        self.num_candidates = num_candidates
+        self.num_candidates, self.loss_clips = num_candidates, loss_clips
         self.loss_weights = {**dict(ce=2., bbox=5., giou=2., mask=2., dice=5., contrastive=2., looks=2.),
                              **(loss_weights or {})}
         self.match_costs = match_costs or {}
@@ -348,7 +350,8 @@ class InstanceFormer(VISModel):
         for vectors, own, (matched, _) in zip(tokens, chosen, matches):
             labels = torch.where(torch.isin(own, matched), own, features.shape[2])
             total = total + contrastive_loss(vectors.flatten(0, 1), labels.flatten())
-        return total / chosen[0].numel()
+        share = 1. if self.loss_clips is None else self.loss_clips / len(chosen)
+        return total * share / chosen[0].numel()
 
     # Inference
 

@@ -77,6 +77,9 @@ class MemCNPHead(nn.Module):
         assigner: which points learn an object: 'uncertainty', or 'centre' (fixed radii).
         test_cfg: dict(nms_pre, score_thr, nms=dict(iou_thr), max_per_img, mask_thr_binary).
         aug_ref_bbox_param: (centre, size) jitter of the reference boxes in training; ``None``: none.
+        loss_clips: loss_match compares the objects of all pairs of frames of a process, as published, so it depends on how
+            the pairs of a step are shared out. A number: those of so many pairs at a time; then it does not, where the
+            number divides the batch of every process.
     """
 
     #: How masks are resized, see ``encode_masks`` of SipMask.
@@ -85,7 +88,7 @@ class MemCNPHead(nn.Module):
     def __init__(self, num_classes: int = 40, in_channels: int = 256, feat_channels: int = 256, stacked_convs: int = 3,
                  num_groups: int = 32, strides: Sequence[int] = (8, 16, 32, 64), num_slots: int = 128,
                  memory_momentum: float = 0.999, assigner: str = 'uncertainty', test_cfg: Optional[dict] = None,
-                 aug_ref_bbox_param: Optional[Sequence[float]] = (0.05, 0.05)) -> None:
+                 aug_ref_bbox_param: Optional[Sequence[float]] = (0.05, 0.05), loss_clips: Optional[int] = None) -> None:
         super().__init__()
         if assigner not in ASSIGNERS or len(strides) < _FUSED:
             raise InputError(f'MemCNPHead: assigner is one of {", ".join(ASSIGNERS)}, not {assigner!r}, and there are '
@@ -93,7 +96,7 @@ class MemCNPHead(nn.Module):
         self.num_classes = num_classes
         self.strides = tuple(strides)
         self.mask_stride = self.strides[0] / _UPSAMPLE
-        self.aug_ref_bbox_param = aug_ref_bbox_param
+        self.aug_ref_bbox_param, self.loss_clips = aug_ref_bbox_param, loss_clips
         self.test_cfg = dict(dict(nms_pre=200, score_thr=0.015, nms=dict(iou_thr=0.5), max_per_img=10,
                                   mask_thr_binary=0.5), **test_cfg or {})
         self.cls_convs = conv_tower(stacked_convs - 1, in_channels, feat_channels, num_groups, last_relu=False)
@@ -240,8 +243,11 @@ class MemCNPHead(nn.Module):
         with_objects, images = mean_over_ranks(*(zero.new_tensor(x) for x in counts))
         with_objects = with_objects.clamp(min=1e-6)         # without any object the sums are 0, with a gradient
         losses = {name: value / (images if name == 'loss_centerness' else with_objects) for name, value in sums.items()}
-        loss_match, match_acc = self._loss_match(maps.tracking, reference, truth, seen, pairs)
-        return dict(losses, loss_match=(zero + loss_match) / with_objects, match_acc=match_acc)
+        step = self.loss_clips or max(len(truth), 1)
+        groups = [slice(first, first + step) for first in range(0, len(truth), step)]
+        found = [self._loss_match(maps.tracking[x], reference[x], truth[x], seen[x], pairs[x]) for x in groups]
+        loss_match, match_acc = (sum(values) for values in zip(*found))
+        return dict(losses, loss_match=(zero + loss_match) / with_objects, match_acc=match_acc / len(groups))
 
     def _add_boxes(self, sums: Dict[str, Tensor], parts: Tensor, deviations: Tensor, gt_boxes: Tensor, chosen: Tensor,
                    scores: Tensor, weights: Tensor, maps: MemCNPMaps) -> None:

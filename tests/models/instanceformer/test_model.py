@@ -242,6 +242,18 @@ def test_clips_of_a_batch_do_not_see_each_other():
         assert torch.equal(both_slots[:, number:number + 1], slots)
 
 
+def test_the_contrastive_loss_may_be_that_of_any_number_of_clips_a_process():
+    """By itself it is a sum over the clips of a process; over those of a step it must not depend on the split."""
+    clips = [[[7, 9], [9], [7]], [[3], [3], [3]]]
+    for loss_clips, share in ((None, 0.5), (4, 1)):
+        model = tiny_model(memory=MEMORY, loss_clips=loss_clips)
+        together = losses_of(model, tiny_batch(*clips))['loss_contrastive']
+        data = model.data_preprocessor(tiny_batch(*clips), True)
+        apart = [model.loss(data['inputs'][i:i + 1], data['data_samples'][i:i + 1])['loss_contrastive'] for i in range(2)]
+        torch.testing.assert_close(sum(apart) / 2, together * share, rtol=1e-4, atol=1e-5)
+        assert together > 0.1
+
+
 def test_matched_slots_become_memory_first():
     model = tiny_model(memory=MEMORY)
     scores = torch.tensor([[.1, .9, .2, .8, .3, .7]])

@@ -89,6 +89,27 @@ def test_images_without_objects_write_nothing():
     assert not torch.allclose(slots.detach(), before * 0.999 ** 8)
 
 
+def test_the_matching_loss_may_be_that_of_one_pair_at_a_time():
+    """By itself it compares all objects of a process; over those of a step it must not depend on the split."""
+    model, batch = tiny_model(), tiny_batch(((2, 2), (3, 3)), SIZE)
+    data = model.data_preprocessor(batch, True)
+    head, samples = model.bbox_head, data['data_samples']
+    truth, seen = ([pair[i].gt_instances for pair in samples] for i in (0, 1))
+    with torch.no_grad():
+        head.fcos_reg.bias[:4] = 0.
+        pyramids = [model.neck(model.backbone(data['inputs'][:, i])) for i in (0, 1)]
+        maps, reference = head(pyramids[0]), head.tracking(pyramids[1])
+
+        def of_pairs(pairs):
+            part = type(maps)(*([level[pairs] for level in x] if isinstance(x, list) else x[pairs] for x in maps))
+            return head.loss_of_maps(part, reference[pairs], truth[pairs], seen[pairs])['loss_match']
+
+        for loss_clips in (None, 1):
+            head.loss_clips = loss_clips
+            together, apart = of_pairs(slice(0, 2)), (of_pairs(slice(0, 1)) + of_pairs(slice(1, 2))) / 2
+            assert together > 0 and (abs(together - apart) < 1e-5) == (loss_clips == 1), (together, apart)
+
+
 def test_small_objects_and_foreign_references():
     """Boxes too small for a mask, and reference frames that share no object: each loss is defined and finite."""
     model, batch = tiny_model().train(), tiny_batch(((2, 2),), SIZE)
