@@ -3,6 +3,7 @@
 
     python tools/eval_results.py results.json data/ytvis_2021/valid.json --json stats.json --html report.html
     python tools/eval_results.py results.json annotations.json --benchmark ovis --tracking --errors
+    python tools/eval_results.py results.json annotations.json --single-frames --oracle-identity
     python tools/eval_results.py results.json annotations.json --long-ids long.json        YouTube-VIS 2022
 
 docs/evaluation.md has the definitions.
@@ -21,7 +22,8 @@ from mmvis.evaluation import Evaluator, Rules  # noqa: E402
 from mmvis.evaluation.output import as_csv, as_dict, write_json  # noqa: E402
 from mmvis.evaluation.rules import BENCHMARKS  # noqa: E402
 from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
-from mmvis.evaluation.vis_eval import in_columns  # noqa: E402
+from mmvis.evaluation.tracking import TRACKING_SCORES  # noqa: E402
+from mmvis.evaluation.vis_eval import DIAGNOSTICS, in_columns, side_by_side  # noqa: E402
 from mmvis.structures.output_file import check_outputs, write_output  # noqa: E402
 from mmvis.visualization.report import make_report  # noqa: E402
 
@@ -39,9 +41,13 @@ def parse_args() -> argparse.Namespace:
                         help='short and long videos apart; this annotation file or list of ids names the long ones')
     length.add_argument('--long-frames', type=number_in(0), metavar='N',
                         help='the same; the long ones have more than N frames')
+    parser.add_argument('--single-frames', action='store_true',
+                        help='also AP as if every frame were a video of its own, and the number of identity switches')
+    parser.add_argument('--oracle-identity', action='store_true',
+                        help='also AP with the masks of an object joined to one track, and the number of switches')
     parser.add_argument('--tracking', action='store_true', help='also HOTA, IDF1, MOTA and their parts')
     parser.add_argument('--min-score', type=number_in(-math.inf, kind=float), default=-math.inf, metavar='F',
-                        help='results with a lower score do not count for --tracking (all do)')
+                        help='results with a lower score do not count for --tracking and switches (all do)')
     parser.add_argument('--errors', action='store_true', help='also what is wrong, by kind of error')
     parser.add_argument('--per-video', action='store_true', help='also print the AP of every video')
     parser.add_argument('--workers', type=number_in(1), default=1, metavar='N', help='processes (1)')
@@ -70,13 +76,18 @@ def evaluate(args: argparse.Namespace) -> None:
         print(f'\nShort and long videos\n{parts.table()}')
     if args.per_video:
         print('\nAP by video', *in_columns({str(key): ap for key, ap in evaluation.per_video.items()}), sep='\n')
-    tracking = evaluator.tracking(args.min_score) if args.tracking or args.html else None
+    diagnostics = {name: evaluator.diagnose(name) for name in DIAGNOSTICS if getattr(args, name)}
+    tracking = evaluator.tracking(args.min_score) if args.tracking or args.html or diagnostics else None
+    if diagnostics:
+        columns = {name.replace('_', ' '): part.stats for name, part in diagnostics.items()}
+        print('\nMasks and classes, or identities', side_by_side({'as it is': evaluation.stats, **columns}),
+              f'IDSW  {tracking.detection_averaged["IDSW"]:>8.0f}  {TRACKING_SCORES["IDSW"]}', sep='\n')
     if args.tracking:
         print(f'\nTracking\n{tracking.table()}')
     errors = evaluator.errors() if args.errors or args.html else None
     if args.errors:
         print(f'\nErrors at IoU 0.50, and the AP50 that mending them would add\n{errors.table()}')
-    numbers = as_dict(evaluation, rules, parts, tracking, errors) if to_file else {}
+    numbers = as_dict(evaluation, rules, parts, tracking, errors, diagnostics) if to_file else {}
     if args.json:
         write_json(args.json, numbers)
     if args.csv:

@@ -12,8 +12,8 @@ import numpy as np
 
 from .curves import make_curves
 from .ground_truth import AnnotatedVideo, GroundTruth
-from .masks import read_masks, track_overlap
-from .matching import Entry, VideoMatch
+from .masks import track_overlap
+from .matching import Entry, VideoMatch, read_entries
 from .rules import IOU_THRESHOLDS, TRACK_CAPS
 
 #: IoU from which a track is right, and from which it has to do with an annotated track at all.
@@ -44,8 +44,7 @@ class VideoErrors:
 
 def video_errors(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Entry], match: VideoMatch) -> VideoErrors:
     """Name the errors of a matched video."""
-    masks = read_masks([entries[i]['segmentations'] for i in match.entries],
-                       [f'Result of video {video.video_id!r}'] * len(match.entries))
+    masks = read_entries(video, entries, match.entries)
     num, num_gt = len(match.entries), len(video.tracks)
     iou, on_object = _overlaps(*track_overlap(
         masks, truth.masks, np.stack([np.repeat(np.arange(num), num_gt), np.tile(video.tracks, num)], 1)))

@@ -65,7 +65,7 @@ def assign(ious: np.ndarray, det_first: np.ndarray, gt_first: np.ndarray, thresh
         thresholds: float64 [T].
         crowd: bool [G].
         gt_ignored: bool [R, G], crowd or outside the range.
-        taken: int16 [R, T, D] of -1, takes the annotation of each prediction.
+        taken: int16 or int32 [R, T, D] of -1, takes the annotation of each prediction.
     """
     pair = 0
     for c in range(len(det_first) - 1):

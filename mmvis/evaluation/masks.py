@@ -61,6 +61,49 @@ class TrackMasks:
         total, seen = (values[self.frames[1:]] - values[self.frames[:-1]] for values in (total, seen))
         return total / np.maximum(seen, 1)
 
+    def visible(self, tracks: np.ndarray, num_frames: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The masks with a pixel that tracks have in the first ``num_frames`` frames, track by track.
+
+        Returns:
+            Their numbers, the places of their tracks in ``tracks``, and their frames: three int64 [P].
+        """
+        numbers, owners = self.numbers(tracks)
+        frames = numbers - self.frames[tracks][owners]
+        seen = (self.pixels[numbers] > 0) & (frames < num_frames)
+        return numbers[seen], owners[seen], frames[seen]
+
+    def numbers(self, tracks: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """All masks of tracks, be there one or none: their numbers, and the places of their tracks in ``tracks``."""
+        first = self.frames[tracks]
+        lengths = self.frames[tracks + 1] - first
+        owners = np.repeat(np.arange(len(tracks)), lengths)
+        return np.arange(len(owners)) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths), owners
+
+    def joined(self, numbers: np.ndarray, frames: np.ndarray) -> 'TrackMasks':
+        """Other tracks made of these masks.
+
+        Args:
+            numbers: int64 [M'] of masks, frame by frame and track by track; -1 for none.
+            frames: int64 [N' + 1], track n has numbers[frames[n]:frames[n + 1]].
+        """
+        present = numbers >= 0
+        present[present] = self.heights[numbers[present]] >= 0
+        chosen = numbers[present]
+        sizes = np.stack([self.heights[chosen], self.widths[chosen]], 1)
+        return TrackMasks.from_present(frames, present, sizes,
+                                       Spans(self.pixels, self.starts, self.spans).take(chosen))
+
+    def as_frames(self, numbers: np.ndarray) -> 'TrackMasks':
+        """These masks, each as a track of one frame."""
+        return self.joined(numbers, np.arange(len(numbers) + 1))
+
+    def fingerprint(self, track: int) -> Tuple[bytes, bytes]:
+        """Equal for tracks with the same masks, and only for those."""
+        first, last = self.frames[track], self.frames[track + 1]
+        spans = self.spans[self.starts[first]:self.starts[last]]
+        shape = np.stack([self.heights[first:last], self.widths[first:last], self.pixels[first:last]])
+        return shape.tobytes(), spans.tobytes()
+
 
 def read_masks(tracks: Sequence[Segmentations], owners: Sequence[str]) -> TrackMasks:
     """Decode the compressed RLEs of tracks.

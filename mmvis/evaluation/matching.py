@@ -28,11 +28,12 @@ class VideoMatch:
 
     Attributes:
         video_id: of the annotation file.
-        entries: int64 [D], places of the predictions among the results of the video.
+        entries: int64 [D], places of the predictions among the results of the video; -1 for one that was put together
+            of several.
         categories: int64 [D], positions in GroundTruth.category_ids.
         scores: float64 [D].
         ranks: int64 [D], 0 for the best of its category.
-        taken: int16 [R, T, D], the annotated track that a prediction takes, -1 for none.
+        taken: int16 or int32 [R, T, D], the annotated track that a prediction takes, -1 for none.
         matched: bool [R, T, D], whether that makes it right.
         ignored: bool [R, T, D], neither right nor wrong.
         gt_categories: int64 [G].
@@ -78,13 +79,35 @@ def select(truth: GroundTruth, entries: Sequence[Entry],
     place = {category_id: k for k, category_id in enumerate(truth.category_ids)}
     categories = np.array([place.get(entry['category_id'], -1) for entry in entries], np.int64)
     scores = np.array([entry['score'] for entry in entries], np.float64)
-    order = np.lexsort((-scores, categories))
-    categories = categories[order]
-    first = np.searchsorted(categories, categories, side='left')
-    ranks = np.arange(len(order)) - first
-    kept = (categories >= 0) & (ranks < cap)
+    order, ranks = best_of_groups(categories, scores, cap)
+    kept = categories[order] >= 0
     order = order[kept]
-    return order, categories[kept], scores[order], ranks[kept]
+    return order, categories[order], scores[order], ranks[kept]
+
+
+def best_of_groups(groups: np.ndarray, scores: np.ndarray, cap: int) -> Tuple[np.ndarray, np.ndarray]:
+    """The best ``cap`` predictions of every group, by group, then by falling score; equal scores keep their order.
+
+    Returns:
+        Their places, and their ranks in their group.
+    """
+    order = np.lexsort((-scores, groups))
+    ranks = np.arange(len(order)) - np.searchsorted(groups[order], groups[order], side='left')
+    return order[ranks < cap], ranks[ranks < cap]
+
+
+def read_entries(video: AnnotatedVideo, entries: Sequence[Entry], chosen: Iterable[int]) -> TrackMasks:
+    """The masks of some of the entries of a video.
+
+    Raises:
+        InputError: a mask that does not fill its frame.
+    """
+    chosen = list(chosen)
+    return read_masks([entries[i]['segmentations'] for i in chosen], _owners(video, entries, chosen))
+
+
+def _owners(video: AnnotatedVideo, entries: Sequence[Entry], chosen: Iterable[int]) -> List[str]:
+    return [f'Result of video {video.video_id!r}, category {entries[i]["category_id"]!r}' for i in chosen]
 
 
 def match_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Entry],
@@ -100,34 +123,71 @@ def match_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Ent
             annotation's, or an annotation without occlusion.
     """
     order, categories, scores, ranks = select(truth, entries, TRACK_CAPS[-1])
-    owners = [f'Result of video {video.video_id!r}, category {entries[i]["category_id"]!r}' for i in order]
-    masks = read_masks([entries[i]['segmentations'] for i in order], owners)
-    present = np.unique(np.concatenate([categories, video.categories]))
-    det_first = np.append(np.searchsorted(categories, present), len(categories))
-    gt_first = np.append(np.searchsorted(video.categories, present), len(video.categories))
-    pairs = _pairs(det_first, gt_first)
+    masks = read_entries(video, entries, order)
     if rules.benchmark == 'ovis':
-        _check_for_ovis(truth, video, masks, pairs, owners)
-    inter, union = track_overlap(masks, truth.masks, np.stack([pairs[:, 0], video.tracks[pairs[:, 1]]], 1))
+        pairs = pairs_of_groups(*bounds_of_groups(categories, video.categories))
+        _check_for_ovis(truth, video, masks, pairs, _owners(video, entries, order))
+    found = Predictions(order, np.arange(len(order)), categories, scores, ranks)
+    return match_tracks(masks, truth.masks, video, found, (categories, video.categories), rules)
+
+
+@dataclass
+class Predictions:
+    """D predictions of one video by group, then by falling score.
+
+    Attributes:
+        entries, categories, scores, ranks: as in ``VideoMatch``.
+        tracks: int64 [D], numbers of their tracks in a TrackMasks.
+    """
+    entries: np.ndarray
+    tracks: np.ndarray
+    categories: np.ndarray
+    scores: np.ndarray
+    ranks: np.ndarray
+
+
+def match_tracks(masks: TrackMasks, annotated: TrackMasks, video: AnnotatedVideo, found: Predictions,
+                 groups: Tuple[np.ndarray, np.ndarray], rules: Rules) -> VideoMatch:
+    """Match predictions with the annotated tracks of their group.
+
+    Args:
+        masks: of the predictions.
+        annotated: of the annotated tracks.
+        groups: int64 [D] and [G], rising numbers: a prediction may take the annotated tracks of its own.
+    """
+    det_first, gt_first = bounds_of_groups(*groups)
+    pairs = pairs_of_groups(det_first, gt_first)
+    inter, union = track_overlap(masks, annotated, np.stack([found.tracks[pairs[:, 0]], video.tracks[pairs[:, 1]]], 1))
     inter, union = inter.sum(1), union.sum(1)
     ious = np.divide(inter, union, out=np.zeros(len(pairs)), where=union > 0)
     gt_ignored = np.stack([video.crowd | outside(video.areas, area) | outside(video.occlusion, occlusion)
                            for area, occlusion in rules.ranges])
-    taken = np.full((len(gt_ignored), len(IOU_THRESHOLDS), len(order)), -1, np.int16)
+    number = np.int16 if len(video.tracks) < 1 << 15 else np.int32
+    taken = np.full((len(gt_ignored), len(IOU_THRESHOLDS), len(found.tracks)), -1, number)
     kernels().assign(ious, det_first, gt_first, IOU_THRESHOLDS, video.crowd, gt_ignored, taken)
-    own_areas = masks.mean_areas()
+    own_areas = masks.mean_areas()[found.tracks]
     own_outside = np.stack([outside(own_areas, area) for area, _ in rules.ranges])[:, None]
     # The official code writes down the id of the annotation, and takes 0 for none.
     is_zero = np.array([rules.strict and track_id == 0 for track_id in video.track_ids] + [False], bool)
     matched = (taken >= 0) & ~is_zero[taken]
     ignored = np.concatenate([gt_ignored, np.zeros((len(gt_ignored), 1), bool)], 1)[
         np.arange(len(gt_ignored))[:, None, None], taken] | (~matched & own_outside)
-    return VideoMatch(video.video_id, order, categories, scores, ranks, taken, matched, ignored, video.categories,
-                      gt_ignored)
+    return VideoMatch(video.video_id, found.entries, found.categories, found.scores, found.ranks, taken, matched,
+                      ignored, video.categories, gt_ignored)
 
 
-def _pairs(det_first: np.ndarray, gt_first: np.ndarray) -> np.ndarray:
-    """All pairs of a prediction and an annotated track of the same category, int64 [P, 2]."""
+def bounds_of_groups(groups: np.ndarray, gt_groups: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Where each of C groups begins among the predictions and among the annotated tracks: two int64 [C + 1].
+
+    Args:
+        groups, gt_groups: rising numbers of their groups.
+    """
+    present = np.unique(np.concatenate([groups, gt_groups]))
+    return tuple(np.append(np.searchsorted(own, present), len(own)) for own in (groups, gt_groups))
+
+
+def pairs_of_groups(det_first: np.ndarray, gt_first: np.ndarray) -> np.ndarray:
+    """All pairs of a prediction and an annotated track of the same group, int64 [P, 2], group by group."""
     blocks = [np.zeros((0, 2), np.int64)]
     for d0, d1, g0, g1 in zip(det_first[:-1], det_first[1:], gt_first[:-1], gt_first[1:]):
         if d1 > d0 and g1 > g0:

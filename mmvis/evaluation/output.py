@@ -3,7 +3,7 @@ import csv
 import io
 import json
 import os
-from typing import Any, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 from mmvis.structures.output_file import write_output
 
@@ -11,13 +11,15 @@ from .errors import ErrorBreakdown
 from .rules import Rules
 from .subsets import ShortLong
 from .tracking import TrackingScores
-from .vis_eval import Evaluation
+from .vis_eval import DIAGNOSTICS, Evaluation
 
 
 def as_dict(evaluation: Evaluation, rules: Rules, parts: Optional[ShortLong] = None,
-            tracking: Optional[TrackingScores] = None, errors: Optional[ErrorBreakdown] = None) -> Dict[str, Any]:
+            tracking: Optional[TrackingScores] = None, errors: Optional[ErrorBreakdown] = None,
+            diagnostics: Optional[Mapping[str, Evaluation]] = None) -> Dict[str, Any]:
     """All numbers, ready for JSON. ``names`` and ``stats`` are the 12 (OVIS: 18) in the official order, -1 where there
-    is nothing to measure; APs of categories and videos are null there."""
+    is nothing to measure; APs of categories and videos are null there. ``diagnostics`` are evaluations by the names
+    of DIAGNOSTICS."""
     out = dict(benchmark=rules.benchmark, strict=rules.strict, **_ap_numbers(evaluation))
     if evaluation.notes:
         out['notes'] = evaluation.notes
@@ -30,6 +32,7 @@ def as_dict(evaluation: Evaluation, rules: Rules, parts: Optional[ShortLong] = N
         out['tracking'] = dict(class_averaged=tracking.class_averaged, detection_averaged=tracking.detection_averaged,
                                per_category=tracking.per_category,
                                per_video={str(video_id): scores for video_id, scores in tracking.per_video.items()})
+    out.update({name: _ap_numbers(part) for name, part in (diagnostics or {}).items()})
     if errors:
         out['errors'] = dict(ap50=_or_none(errors.ap50), counts=errors.counts, gains=errors.gains,
                              per_video={str(video_id): counts for video_id, counts in errors.per_video.items()})
@@ -55,7 +58,7 @@ def as_csv(numbers: Dict[str, Any]) -> str:
 
 
 def _rows(numbers: Dict[str, Any]) -> Iterator[Tuple[str, str, str, Any]]:
-    for part in ('all', 'short', 'long', 'mean'):
+    for part in ('all', 'short', 'long', 'mean', *DIAGNOSTICS):
         source = numbers if part == 'all' else numbers.get(part, {})
         for metric, value in zip(source.get('names', ()), source.get('stats', ())):
             yield part, '', metric, value

@@ -9,7 +9,7 @@ from mmvis.annotations.json_file import read_bytes
 from mmvis.errors import InputError, shown
 
 from .ground_truth import GroundTruth
-from .vis_eval import Evaluation, show
+from .vis_eval import Evaluation, side_by_side
 
 
 @dataclass
@@ -24,10 +24,7 @@ class ShortLong:
     mean: Dict[str, float]
 
     def table(self) -> str:
-        columns = dict(short=self.short.stats, long=self.long.stats, mean=self.mean, union=self.union.stats)
-        lines = [f'{"":<6}' + ''.join(f'{name:>8}' for name in columns)]
-        lines += [f'{name:<6}' + ''.join(f'{show(stats[name]):>8}' for stats in columns.values()) for name in self.mean]
-        return '\n'.join(lines)
+        return side_by_side(dict(short=self.short.stats, long=self.long.stats, mean=self.mean, union=self.union.stats))
 
 
 class Matched(Protocol):

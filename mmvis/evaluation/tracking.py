@@ -13,8 +13,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from .ground_truth import AnnotatedVideo, GroundTruth
-from .masks import TrackMasks, read_masks, track_overlap
-from .matching import Entry
+from .masks import TrackMasks, track_overlap
+from .matching import Entry, read_entries
 
 #: Localization thresholds over which HOTA is averaged.
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -76,10 +76,9 @@ def track_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Ent
     """
     place = {category_id: k for k, category_id in enumerate(truth.category_ids)}
     chosen = [i for i, entry in enumerate(entries) if entry['category_id'] in place and not entry['score'] < min_score]
-    masks = read_masks([entries[i]['segmentations'] for i in chosen],
-                       [f'Result of video {video.video_id!r}, category {entries[i]["category_id"]!r}' for i in chosen])
+    masks = read_entries(video, entries, chosen)
     scores = np.array([entries[i]['score'] for i in chosen], np.float64)
-    ranked = np.arange(len(chosen)) if strict else _ranked(scores, masks)
+    ranked = np.arange(len(chosen)) if strict else ranked_tracks(scores, masks)
     categories = np.array([place[entries[i]['category_id']] for i in chosen], np.int64)
     timeline = np.full((len(video.tracks), video.num_frames), -2, np.int32)
     sums: Dict[int, Sums] = {}
@@ -93,17 +92,14 @@ def track_video(truth: GroundTruth, video: AnnotatedVideo, entries: Sequence[Ent
     return VideoTracking(video.video_id, sums, timeline)
 
 
-def _ranked(scores: np.ndarray, masks: TrackMasks) -> np.ndarray:
+def ranked_tracks(scores: np.ndarray, masks: TrackMasks) -> np.ndarray:
     """The tracks by falling score, then by their masks: int64 [N].
 
     Of two assignments that are equally good, which one is taken depends on the order of the tracks; in this one it
     does not depend on that of the file.
     """
-    def key(track: int) -> Tuple[bool, float, bytes, bytes]:
-        first, last = masks.frames[track], masks.frames[track + 1]
-        spans = masks.spans[masks.starts[first]:masks.starts[last]]
-        shape = np.stack([masks.heights[first:last], masks.widths[first:last], masks.pixels[first:last]])
-        return np.isnan(scores[track]), -scores[track], shape.tobytes(), spans.tobytes()
+    def key(track: int) -> Tuple[bool, float, Tuple[bytes, bytes]]:
+        return np.isnan(scores[track]), -scores[track], masks.fingerprint(track)
 
     return np.array(sorted(range(len(scores)), key=key), np.int64)
 

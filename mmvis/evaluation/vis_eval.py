@@ -4,7 +4,7 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmengine.logging import print_log
@@ -13,6 +13,7 @@ from mmvis.annotations import no_garbage_collection, read_json
 from mmvis.processes import begin_worker
 
 from .curves import Curves, make_curves
+from .diagnostics import match_oracle_identity, match_single_frames
 from .errors import ErrorBreakdown, VideoErrors, summarize_errors, video_errors
 from .ground_truth import GroundTruth, load_ground_truth
 from .matching import Entry, VideoMatch, group_by_video, match_video, uncounted_entries
@@ -25,6 +26,9 @@ MEANING = {
     'AP_ho': 'heavily occluded', 'AR1': 'best track of a video and category', 'AR10': 'best 10', 'AR100': 'best 100',
     'ARs': 'area up to 128 x 128', 'ARm': 'area up to 256 x 256', 'ARl': 'area above', 'AR_so': 'slightly occluded',
     'AR_mo': 'moderately occluded', 'AR_ho': 'heavily occluded'}
+
+#: How the results of a video are matched to tell what costs AP, masks and classes or identities.
+DIAGNOSTICS = {'single_frames': match_single_frames, 'oracle_identity': match_oracle_identity}
 
 
 @dataclass
@@ -72,6 +76,16 @@ def in_columns(values: Dict[str, float], width: int = 100) -> List[str]:
     cells = [f'{name:<{longest}} {show(value):>5}' for name, value in values.items()]
     columns = max(1, width // (longest + 9))
     return ['   '.join(cells[i:i + columns]) for i in range(0, len(cells), columns)]
+
+
+def side_by_side(columns: Dict[str, Dict[str, float]]) -> str:
+    """Statistics of several evaluations as text; they must have the same names."""
+    widths = {name: max(8, len(name) + 2) for name in columns}
+    lines = [f'{"":<6}' + ''.join(f'{name:>{width}}' for name, width in widths.items())]
+    for statistic in next(iter(columns.values())):
+        lines.append(f'{statistic:<6}' + ''.join(f'{show(columns[name][statistic]):>{width}}'
+                                                 for name, width in widths.items()))
+    return '\n'.join(lines)
 
 
 def accumulate(matches: Iterable[VideoMatch], truth: GroundTruth, rules: Rules = Rules(),
@@ -153,7 +167,8 @@ class Evaluator:
         self.truth = load_ground_truth(ann_file)
         self.entries = group_by_video(self.truth, results, source, rules)
         with no_garbage_collection():
-            self.matches = share_out(_match, list(self.truth.videos), workers, self.truth, self.entries, rules)
+            self.matches = share_out(_match_by, list(self.truth.videos), workers, match_video, self.truth, self.entries,
+                                     rules)
 
     def evaluate(self, video_ids: Optional[Iterable[Union[int, str]]] = None, per_video: bool = False) -> Evaluation:
         """Statistics of all videos, or of those named as if there were no others."""
@@ -173,6 +188,13 @@ class Evaluator:
                                self.rules.strict)
         return summarize_tracking(videos, self.truth.names)
 
+    def diagnose(self, name: str) -> Evaluation:
+        """Statistics by one of DIAGNOSTICS."""
+        with no_garbage_collection():
+            matches = share_out(_match_by, list(self.truth.videos), self.workers, DIAGNOSTICS[name], self.truth,
+                                self.entries, self.rules)
+            return accumulate(matches, self.truth, self.rules, self.category_ids)
+
     def errors(self) -> ErrorBreakdown:
         """What is wrong with the results at IoU 0.5."""
         with no_garbage_collection():
@@ -189,8 +211,9 @@ def _find_errors(match: VideoMatch, truth: GroundTruth, entries: Dict[Any, List[
     return video_errors(truth, truth.videos[match.video_id], entries[match.video_id], match)
 
 
-def _match(video_id: Union[int, str], truth: GroundTruth, entries: Dict[Any, List[Entry]], rules: Rules) -> VideoMatch:
-    return match_video(truth, truth.videos[video_id], entries[video_id], rules)
+def _match_by(video_id: Union[int, str], match: Callable, truth: GroundTruth, entries: Dict[Any, List[Entry]],
+              rules: Rules) -> VideoMatch:
+    return match(truth, truth.videos[video_id], entries[video_id], rules)
 
 
 _shared: Tuple[Any, ...] = ()

@@ -33,6 +33,14 @@ class Spans(NamedTuple):
     starts: np.ndarray
     spans: np.ndarray
 
+    def take(self, numbers: np.ndarray) -> 'Spans':
+        """The masks of these numbers, int64 [N], in this order; one may come several times."""
+        first = self.starts[numbers]
+        lengths = self.starts[numbers + 1] - first
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        index = np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths)
+        return Spans(self.areas[numbers], starts, self.spans[index])
+
 
 def rle_kernels() -> ModuleType:
     """The decoder: compiled where numba is installed, else in NumPy, with the same results."""
@@ -182,7 +190,4 @@ def _interleave(parts: Sequence[Spans], order: np.ndarray) -> Spans:
     """The masks of all parts, one after another, in another order."""
     areas, spans = (np.concatenate([getattr(part, name) for part in parts]) for name in ('areas', 'spans'))
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
-    first = (np.cumsum(lengths) - lengths)[order]
-    starts = np.concatenate([[0], np.cumsum(lengths[order])])
-    index = np.arange(starts[-1]) + np.repeat(first - starts[:-1], lengths[order])
-    return Spans(areas[order], starts, spans[index])
+    return Spans(areas, np.concatenate([[0], np.cumsum(lengths)]), spans).take(order)

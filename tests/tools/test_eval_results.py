@@ -31,7 +31,8 @@ def everything(python, tmp_path_factory):
     content['categories'][0]['name'] = '<b>cat & dog</b>'
     gt.write_text(json.dumps(content))
     done = run(python, results, gt, '--benchmark', 'ovis', '--tracking', '--errors', '--per-video', '--long-frames', 40,
-               '--workers', 2, '--json', folder / 'x.json', '--csv', folder / 'x.csv', '--html', folder / 'x.html')
+               '--single-frames', '--oracle-identity', '--workers', 2, '--json', folder / 'x.json', '--csv', folder / 'x.csv',
+               '--html', folder / 'x.html')
     assert done.returncode == 0, done.stderr
     return folder, done.stdout, evaluate_results(results, gt, Rules('ovis'))
 
@@ -40,7 +41,7 @@ def test_table(everything):
     _, printed, evaluation = everything
     assert printed.startswith(evaluation.table())
     for word in ('heavily occluded', '1 of the 8 categories are not annotated', 'Short and long videos', 'AP by video',
-                 'HOTA', 'temporal'):
+                 'HOTA', 'temporal', 'single frames', 'oracle identity'):
         assert word in printed
 
 
@@ -53,6 +54,8 @@ def test_json(everything):
     assert numbers['per_category']['c05'] is None
     assert len(numbers['per_video']) == 8 and numbers['tracking']['class_averaged']['HOTA'] > 0
     assert numbers['mean']['stats'][0] == (numbers['short']['stats'][0] + numbers['long']['stats'][0]) / 2
+    for name in ('single_frames', 'oracle_identity'):
+        assert numbers[name]['names'] == numbers['names'] and numbers[name]['stats'][0] > 0
     errors = numbers['errors']
     assert sum(errors['counts'].values()) == sum(sum(counts.values()) for counts in errors['per_video'].values())
 
@@ -66,6 +69,9 @@ def test_csv_has_the_same_numbers(everything):
     by_category = {row['name']: row['value'] for row in rows if row['part'] == 'category' and row['metric'] == 'AP'}
     assert float(by_category['<b>cat & dog</b>']) == evaluation.per_category['<b>cat & dog</b>']
     assert by_category['c05'] == ''
+    numbers = json.loads((folder / 'x.json').read_text())
+    for name in ('single_frames', 'oracle_identity'):
+        assert [float(row['value']) for row in rows if row['part'] == name] == numbers[name]['stats']
 
 
 class Page(HTMLParser):
