@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmvis.errors import InputError
-from mmvis.structures.rle_decode import compress_runs
+from mmvis.structures.rle_decode import counts_string
 
 from .kept import Note, open_kept, read_kept
 from .reader import Content, Id, Video, read_content
@@ -161,7 +161,7 @@ def _entry_arrays(content: Content, frame_ptr: np.ndarray) -> Dict[str, np.ndarr
     frames = (frame_ptr[content.object_videos] - content.first[:-1])[owners[entries]] + entries
     order = np.argsort(frames, kind='stable')
     entries, frames, owners = entries[order], frames[order], owners[entries[order]]
-    masks = [_as_string(content.masks[i], content.videos[content.object_videos[a]])
+    masks = [counts_string(content.masks[i], *content.videos[content.object_videos[a]][1:3])
              for i, a in zip(entries.tolist(), owners.tolist())]
     num_frames = int(frame_ptr[-1])
     return dict(entry_ptr=_pointers(np.bincount(frames, minlength=num_frames), num_frames),
@@ -179,7 +179,7 @@ def _clip_boxes(content: Content, owners: np.ndarray) -> Tuple[np.ndarray, np.nd
     boxes = content.boxes.copy()
     for i in np.flatnonzero(~content.has_boxes[owners] & has_mask):
         video = content.videos[content.object_videos[owners[i]]]
-        counts = _as_string(content.masks[i], video)
+        counts = counts_string(content.masks[i], video.height, video.width)
         boxes[i] = coco_mask.toBbox({'size': [video.height, video.width], 'counts': counts})
     sizes = np.array([[video.width, video.height] for video in content.videos])[content.object_videos[owners]]
     with np.errstate(invalid='ignore', over='ignore'):
@@ -188,12 +188,6 @@ def _clip_boxes(content: Content, owners: np.ndarray) -> Tuple[np.ndarray, np.nd
         far = (np.abs(boxes) > 1 << 24).any(1)
     boxes[far] = np.concatenate([low[far], (high - low)[far]], 1)
     return boxes, is_valid
-
-
-def _as_string(counts: Any, video: Video) -> bytes:
-    if isinstance(counts, np.ndarray):
-        return compress_runs(counts, video.height, video.width)
-    return counts if isinstance(counts, bytes) else counts.encode('ascii')
 
 
 def _object_ids(ids: List[Id]) -> np.ndarray:

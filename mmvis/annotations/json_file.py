@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Union
 
-from mmvis.errors import InputError, of_user_path
+from mmvis.errors import InputError, InputFileError, of_user_path
 from mmvis.structures.input_file import check_regular_file
+
+from .foreign import name_bytes, name_folder
 
 PathLike = Union[str, os.PathLike]
 
@@ -31,6 +33,8 @@ def read_bytes(path: PathLike) -> bytes:
         InputMissingError: there is no such file.
         InputFileError: it cannot be read, or is no regular file.
     """
+    if (sentence := name_folder(path)) is not None:
+        raise InputFileError(sentence)
     check_regular_file(path, 'a JSON file')
     with of_user_path(path):
         return Path(path).read_bytes()
@@ -46,6 +50,8 @@ def parse_json(data: bytes, path: PathLike) -> Any:
         with no_garbage_collection():
             return json.loads(data)
     except ValueError as error:
+        if (sentence := name_bytes(data, path)) is not None:
+            raise InputError(sentence) from None
         raise InputError(f'{path}: not a JSON file ({str(error).split(";")[0]}).') from None
     except RecursionError:
         raise InputError(f'{path}: not a JSON file that can be read: it is nested too deeply.') from None

@@ -14,6 +14,7 @@ from mmvis.errors import InputError, shown
 from mmvis.structures.rle_decode import LONGEST_SIDE, Counts, Spans, decode_counts, describe_damage
 
 from .fields import as_id, as_integer, read_areas, read_boxes, read_masks
+from .foreign import refuse_foreign
 
 Id = Union[int, str]
 #: A longer video is a mistake, and lists of its length would take all memory.
@@ -96,9 +97,16 @@ def read_content(data: Any, path: str, for_evaluation: bool = False) -> Content:
             spans; otherwise objects in the order of the file, and the areas of masks alone.
 
     Raises:
-        InputError: one sentence naming file, record, field and value.
+        InputError: one sentence naming file, record, field and value; a known foreign format is named with the command
+            that converts it.
     """
-    names, videos, categories = read_tables(data, path)
+    refuse_foreign(data, path)
+    return check_content(data, path, for_evaluation)
+
+
+def check_content(data: Any, path: str, for_evaluation: bool = False) -> Content:
+    """``read_content`` of images with tracks as well, which the readers of formats take as images."""
+    names, videos, categories = _read_tables(data, path)
     # valid.json and test.json of the official sets have no annotations.
     is_empty = data.get('annotations') is None or data['annotations'] == []
     objects = _Objects([] if is_empty else _read_list(data, 'annotations', path), videos, categories, names, path)
@@ -111,6 +119,11 @@ def read_tables(data: Any, path: str) -> Tuple[Format, List[Video], List[Tuple[I
     Raises:
         InputError: one sentence naming file, record, field and value.
     """
+    refuse_foreign(data, path)
+    return _read_tables(data, path)
+
+
+def _read_tables(data: Any, path: str) -> Tuple[Format, List[Video], List[Tuple[Id, str]]]:
     if not isinstance(data, dict):
         raise InputError(f'{path}: an annotation file of YouTube-VIS is a JSON object with videos, categories and '
                          f'annotations, this is {shown(data)}, a {type(data).__name__}.')

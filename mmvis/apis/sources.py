@@ -4,11 +4,10 @@ import itertools
 import logging
 import math
 import os
-import re
 import stat
 import threading
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Iterable, Iterator, List, Optional, Union
 
 import cv2
 import numpy as np
@@ -16,9 +15,9 @@ from mmengine.logging import print_log
 
 from mmvis.datasets.images import OnDamage, read_image
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
+from mmvis.formats.pictures import PICTURES, natural_order
 from mmvis.visualization.writers import quiet_opencv
 
-PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 _TIMEOUT_MS = 10_000  # of a stream that does not answer
 _VIDEO_DEVICES = 81  # major number of cameras (/dev/video0) on Linux
 _LONGEST_GAP = 1000  # reads in a row that may fail in the middle of a file
@@ -105,12 +104,6 @@ def _check_kind(name: str) -> None:
     if not stat.S_ISREG(status.st_mode) and not camera:
         raise InputError(f'{name} is a pipe or a device, but no camera: a file, a folder of pictures, a camera or an '
                          'address is needed.')
-
-
-def natural_order(names: Sequence[str]) -> List[str]:
-    """Names sorted with the numbers in them as numbers: frame9 before frame10."""
-    return sorted(sorted(names), key=lambda name: [int(part) if part.isdecimal() else part.lower()
-                                                   for part in re.split(r'(\d+)', name)])
 
 
 def _pictures_of(folder: str) -> List[str]:

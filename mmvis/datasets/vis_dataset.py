@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations
-from mmvis.errors import InputError, InputMissingError, of_user_path, shown
+from mmvis.annotations.foreign import name_folder
+from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path, shown
 from mmvis.registry import DATASETS, TRANSFORMS
 
 from .categories import OVIS, YTVIS_2019, YTVIS_2021, choose_classes, match_published
@@ -203,6 +204,8 @@ class VISDataset(Dataset):
             print_log(tree.description, logger='current')
             return tree.ann_file, tree.img_prefix if img_prefix is None else _below(data_root, img_prefix)
         ann_file = _below(data_root, ann_file)
+        if (sentence := name_folder(ann_file)) is not None:
+            raise InputFileError(sentence)
         if not os.path.isfile(ann_file):
             raise InputMissingError(f'annotation file {ann_file} is missing (it is not below {data_root} either).')
         if img_prefix is not None:
@@ -214,6 +217,7 @@ class VISDataset(Dataset):
                 folder = find_frames(base, name, ann_file)
                 if folder is not None:
                     return ann_file, folder
+        load_annotations(ann_file)  # a file of another format has another sentence
         raise InputMissingError(f'{ann_file}: the folder of its frames was not found beside it; name it by img_prefix.')
 
     def _set_classes(self, classes: Optional[Sequence[str]]) -> None:

@@ -90,6 +90,13 @@ def compress_runs(runs: Union[np.ndarray, List[int]], height: int, width: int) -
     return coco_mask.frPyObjects({'size': [height, width], 'counts': runs}, height, width)['counts']
 
 
+def counts_string(counts: Counts, height: int, width: int) -> bytes:
+    """Counts that have been found good, in whatever form, as those of a compressed RLE."""
+    if isinstance(counts, np.ndarray):
+        return compress_runs(counts, height, width)
+    return counts if isinstance(counts, bytes) else counts.encode('ascii')
+
+
 def describe_damage(counts: Counts, height: int, width: int) -> str:
     """What is wrong with counts that ``decode_counts`` has refused: the end of a sentence whose subject they are."""
     if isinstance(counts, np.ndarray):
