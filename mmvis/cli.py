@@ -136,7 +136,8 @@ def error_sentence(error: BaseException) -> str:
     """The message of an exception in one line, also of one that a worker of a data loader has raised."""
     if _is_out_of_memory(error):
         reason = ' '.join(str(error).split())
-        return f'{reason} Take a smaller batch (--cfg-options train_dataloader.batch_size=N) or --amp.'
+        advice = getattr(error, 'advice', 'a smaller batch (--cfg-options train_dataloader.batch_size=N) or --amp')
+        return f'{reason} Take {advice}.'
     if isinstance(error, KeyError):
         return str(error.args[0]).split(' Please check whether')[0]  # mmengine's on names that are not registered
     if _is_full_disk(error) and not isinstance(error, InputError):

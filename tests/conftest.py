@@ -11,6 +11,11 @@ for folder in (ROOT, ROOT / 'tests'):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+# Only tests/gpu sees GPUs (sh tests/gpu/run.sh, or the folder or the mark as an argument of pytest): the other tests say
+# what happens on a CPU. PyTorch asks once, so this stands before anything imports it.
+if 'gpu' not in {part for argument in sys.argv[1:] for part in Path(argument.split('::')[0]).parts}:
+    os.environ['CUDA_VISIBLE_DEVICES'] = ''
+
 # A shell that starts the tests in the background ignores Ctrl-C for them and for what they start; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

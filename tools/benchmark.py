@@ -278,12 +278,12 @@ def build_options(dataset: dict) -> dict:
 # Measuring and printing
 
 def measure(subjects: Dict[str, Callable[[], object]], turns: int, cpu_seconds: bool,
-            warm_up: int = WARM_UP) -> Dict[str, List[Seconds]]:
+            warm_up: int = WARM_UP, device: str = 'cpu') -> Dict[str, List[Seconds]]:
     """Let the subjects take turns; returns the seconds of every turn by stage ('' is the time outside every stage)."""
     seconds: Dict[str, List[Seconds]] = {name: [] for name in subjects}
     for turn in range(warm_up + turns):
         for name, process in subjects.items():
-            with torch.inference_mode(), StageTimer() as timer, stage(''):
+            with torch.inference_mode(), StageTimer(device) as timer, stage(''):
                 process()
             if turn >= warm_up:
                 seconds[name].append(dict(timer.cpu if cpu_seconds else timer.wall))
@@ -325,7 +325,7 @@ def benchmark_inference(args: argparse.Namespace) -> None:
                 peer = build_peer(build_model(cfg, args.checkpoint, 'cpu'), args.device)
                 subjects['mmdet'] = PeerFrames(peer, dataset)
             cpu_seconds = threads == 1 and args.device == 'cpu'
-            seconds = measure(subjects, args.frames, cpu_seconds, warm_up)
+            seconds = measure(subjects, args.frames, cpu_seconds, warm_up, args.device)
             if args.whole_videos:
                 seconds['mmvis'] = [{name: value / args.whole_videos for name, value in video.items()}
                                     for video in seconds['mmvis']]
@@ -358,7 +358,7 @@ def benchmark_training(args: argparse.Namespace) -> None:
         begin = time.perf_counter()
         model.train_step(copy.deepcopy(batch), optimizer)
         if args.device != 'cpu':
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(args.device)
         seconds.append(time.perf_counter() - begin)
     height, width = batch['inputs'][0].shape[-2:]
     print(f'{processor()}, torch {torch.__version__}, {args.device}, {args.threads} threads, {time.strftime("%Y-%m-%d")}')
@@ -375,11 +375,11 @@ def peak_memory(device: str) -> float:
     """MiB at most so far: of the process on a CPU, of tensors on a GPU."""
     if device == 'cpu':
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return torch.cuda.max_memory_allocated() / 2 ** 20
+    return torch.cuda.max_memory_allocated(device) / 2 ** 20
 
 
 def memory_kind(device: str) -> str:
-    return 'resident memory' if device == 'cpu' else f'memory on {torch.cuda.get_device_name()}'
+    return 'resident memory' if device == 'cpu' else f'memory on {torch.cuda.get_device_name(device)}'
 
 
 def print_header(args: argparse.Namespace, dataset) -> None:

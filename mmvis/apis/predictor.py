@@ -21,6 +21,7 @@ from mmvis.datasets.sample_set import CATEGORIES
 from mmvis.datasets.transforms import ClipCompose
 from mmvis.engine.class_numbers import check_classes, check_trained, fill_class_number
 from mmvis.engine.config import load_config
+from mmvis.engine.gpus import warn_of_unusable_gpu
 from mmvis.engine.loops import ImageReader, Mode, VideoRun
 from mmvis.errors import InputError
 from mmvis.models.base import VISModel
@@ -282,6 +283,7 @@ def _test_dataset(config: Config) -> Dict[str, Any]:
 
 def _find_device(device: Optional[Union[str, torch.device]]) -> torch.device:
     if device is None:
+        warn_of_unusable_gpu()
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(device)

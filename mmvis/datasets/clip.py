@@ -8,7 +8,7 @@ from mmengine.registry import FUNCTIONS
 from mmengine.structures import InstanceData
 
 from mmvis.errors import InputError
-from mmvis.frame_sample import FrameSample
+from mmvis.frame_sample import FrameSample, PackedSamples
 from mmvis.structures import VideoInfo
 
 
@@ -102,6 +102,10 @@ def _instances(frame: ClipFrame, chosen: np.ndarray) -> InstanceData:
 
 
 @FUNCTIONS.register_module()
-def clip_collate(items: List[Dict[str, Any]]) -> Dict[str, List[Any]]:
-    """A batch: every value becomes the list of the B items' values, nothing is stacked or regrouped."""
-    return {key: [item[key] for item in items] for key in items[0]}
+def clip_collate(items: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """A batch: every value becomes the list of the B items' values, nothing is stacked or regrouped; samples are packed
+    (``PackedSamples``, which is read as the list is)."""
+    batch = {key: [item[key] for item in items] for key in items[0]}
+    if 'data_samples' in batch:
+        batch['data_samples'] = PackedSamples(batch['data_samples'])
+    return batch

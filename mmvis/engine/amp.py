@@ -34,7 +34,7 @@ class MixedPrecisionOptimWrapper(OptimWrapper):
     def __init__(self, dtype: Optional[str] = None, loss_scale: Union[str, Dict[str, Any]] = 'dynamic',
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        self.device_type = 'cuda' if torch.cuda.is_available() else 'cpu'
+        self.device_type = self.optimizer.param_groups[0]['params'][0].device.type
         self.dtype = _pick_dtype(dtype, self.device_type)
         options = {} if loss_scale == 'dynamic' else dict(loss_scale)
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=self.dtype == torch.float16, **options)
@@ -68,7 +68,7 @@ class MixedPrecisionOptimWrapper(OptimWrapper):
 
 
 def _pick_dtype(name: Optional[str], device_type: str) -> torch.dtype:
-    has_bfloat16 = device_type == 'cpu' or torch.cuda.is_bf16_supported()
+    has_bfloat16 = device_type == 'cpu' or torch.cuda.is_bf16_supported(including_emulation=False)
     if device_type == 'cpu' and name in (None, 'bfloat16') and not cpu_has_bfloat16():
         advice = 'mixed precision is off' if name is None else 'leave out optim_wrapper.dtype'
         print_log(f'{NO_BFLOAT16}: {advice}.', logger='current', level=logging.WARNING)

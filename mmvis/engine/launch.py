@@ -55,11 +55,14 @@ def init_dist(launcher: str, backend: Optional[str] = None, timeout: float = TIM
     variables = launcher_variables(launcher, os.environ)
     os.environ.update(variables)
     if torch.cuda.is_available():
-        torch.cuda.set_device(_gpu_of(launcher, int(variables['LOCAL_RANK']), torch.cuda.device_count(), os.environ))
+        gpu = _gpu_of(launcher, int(variables['LOCAL_RANK']), torch.cuda.device_count(), os.environ)
+        torch.cuda.set_device(gpu)
     if backend is None or (backend == 'nccl' and not torch.cuda.is_available()):
         backend = 'nccl' if torch.cuda.is_available() else 'gloo'
+    # NCCL would guess the GPU by the rank, and may take that of another process
+    device = dict(device_id=torch.device('cuda', gpu)) if backend == 'nccl' else {}
     try:
-        torch.distributed.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
+        torch.distributed.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout), **device)
     except (torch.distributed.DistNetworkError, torch.distributed.DistStoreError) as error:
         raise InputError(_meeting_failure(variables, str(error))) from error
 

@@ -23,6 +23,10 @@ from mmvis.structures import FrameInstances, TrackScore, VideoInfo, VideoResult
 from .class_numbers import check_ground_truth
 from .meeting import Meeting, patience
 
+#: What helps when a video is too much for a GPU; mmvis.cli tells it.
+SMALLER_INFERENCE = ('fewer frames at a time (--cfg-options test_dataloader.dataset.chunk_size=1), smaller frames '
+                     '(the scale of the pipeline) or --precision fp16')
+
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -119,7 +123,11 @@ class VideoRun:
             if self.mode.dtype is not None:
                 device = torch.device(self.model.data_preprocessor.device)
                 stack.enter_context(torch.autocast(device.type, dtype=self.mode.dtype))
-            yield
+            try:
+                yield
+            except torch.OutOfMemoryError as error:
+                error.advice = SMALLER_INFERENCE
+                raise
 
 
 def run_videos(model: VISModel, chunks: Iterable[Dict[str, Any]], num_labels: Optional[int] = None,

@@ -35,6 +35,7 @@ from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_
 from .class_numbers import check_data, check_start, fill_class_number
 from .config_check import prepare_config
 from .config_keys import build_error
+from .gpus import warn_of_unusable_gpu
 from .history import bound_history
 from .hooks import DamagedFramesHook
 from .launch import init_dist
@@ -61,6 +62,7 @@ def build_runner(cfg: Config) -> 'VISRunner':
     Raises:
         ValueError: an unknown logger, or one whose package is not installed.
     """
+    warn_of_unusable_gpu()
     prepare_config(cfg)
     fill_class_number(cfg)
     with of_user_path(cfg.work_dir, 'cannot be made'):

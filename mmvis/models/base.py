@@ -40,8 +40,16 @@ FrameReader = Callable[[int, int], Tensor]
 class VISModel(BaseModel):
     """Base of all systems."""
 
-    #: How many classes it tells apart: its labels are below this number. None: not known.
-    num_classes: Optional[int] = None
+    _num_classes: Optional[int] = None
+
+    @property
+    def num_classes(self) -> Optional[int]:
+        """How many classes it tells apart: its labels are below this number. None: not known."""
+        return self._num_classes
+
+    @num_classes.setter
+    def num_classes(self, number: int) -> None:
+        self._num_classes = self.data_preprocessor.num_classes = number
 
     @abstractmethod
     def loss(self, clips: Tensor, samples: List[List[FrameSample]]) -> Dict[str, Tensor]:

@@ -7,9 +7,9 @@ kernel: several times as fast as torchvision's loop over channels, which also ha
 from typing import Tuple
 
 import torch
+import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import roi_align as _roi_align
 
 
 def roi_align(features: Tensor, rois: Tensor, out_size: int, scale: float, samples: int) -> Tensor:
@@ -29,7 +29,8 @@ def roi_align(features: Tensor, rois: Tensor, out_size: int, scale: float, sampl
     if len(rois) == 0 and not features.requires_grad:
         return rois.new_zeros(0, features.shape[1], out_size, out_size)
     if not fast:
-        return _roi_align(features.float(), rois, out_size, scale, samples, aligned=True)
+        # Not torchvision's function: on CUDA, with deterministic algorithms, it compiles, which takes a C compiler.
+        return torch.ops.torchvision.roi_align(features.float(), rois, scale, out_size, out_size, samples, True)
     height, width = features.shape[2:]
     y, y_weight = _pixels(rois[:, 2], rois[:, 4], out_size, scale, samples, height)
     x, x_weight = _pixels(rois[:, 1], rois[:, 3], out_size, scale, samples, width)

@@ -7,6 +7,6 @@ cd "$ROOT"
 "$PYTHON" -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "mmvis: no CUDA device here.")'
 
 status=0
-"$PYTHON" -m pytest tests -m gpu "$@" || status=$?
+"$PYTHON" -m pytest tests/gpu "$@" || status=$?
 "$PYTHON" tests/gpu/figures.py || status=$?
 exit "$status"

@@ -1,14 +1,10 @@
 """CPU and GPU agree; mixed precision works; two GPUs train as one. Skipped without a GPU: sh tests/gpu/run.sh runs all."""
 import copy
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from gpu.systems import CONFIGS, build, frames, training_batch, video
+from gpu.two_processes import check_two_processes
 from mmvis.engine.loops import VideoRun
 from mmvis.models.layers.inference import optimize_for_inference
 
@@ -98,9 +94,4 @@ def test_mixed_precision_training_step(system):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason='needs two CUDA devices')
 @pytest.mark.parametrize('system', SYSTEMS)
 def test_two_gpus_average_their_gradients(system, tmp_path):
-    script = Path(__file__).with_name('nccl_step.py')
-    subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-port=29571',
-                    str(script), system, str(tmp_path / 'grads.pth')], check=True, env=os.environ)
-    together, halves = torch.load(tmp_path / 'grads.pth', weights_only=True)
-    for name, grad in together.items():
-        torch.testing.assert_close(grad, halves[name], rtol=1e-4, atol=1e-5, msg=name)
+    check_two_processes(system, tmp_path)

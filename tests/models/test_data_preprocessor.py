@@ -3,8 +3,12 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmvis.frame_sample import FrameSample
+from helpers.tiny_systems import SYSTEMS
+from mmvis.datasets import clip_collate
+from mmvis.errors import InputError
+from mmvis.frame_sample import FrameSample, PackedSamples
 from mmvis.models import ClipPreprocessor
+from virtual_cuda import VirtualCuda
 
 
 def make_sample(height, width, num=2):
@@ -83,3 +87,56 @@ def test_one_size_with_grey_padding():
     assert torch.equal(preprocess(dict(inputs=whole))['inputs'], preprocess.normalize(whole))
     with pytest.raises(ValueError, match=r'frames of 49 x 20 do not fit into size=\(48, 40\)'):
         preprocess(dict(inputs=torch.zeros(1, 3, 49, 20, dtype=torch.uint8)))
+
+
+def test_packed_samples_are_the_samples():
+    batch = make_batch()
+    packed = PackedSamples(batch['data_samples'])
+    assert len(packed) == 2 and packed.buffer.dtype == torch.uint8
+    out = ClipPreprocessor()(dict(inputs=batch['inputs'], data_samples=packed), training=True)['data_samples']
+    expected = ClipPreprocessor()(batch, training=True)['data_samples']
+    for pair, others in zip(out, expected):
+        for sample, other in zip(pair, others):
+            assert sample.metainfo == other.metainfo and set(sample.keys()) == {'gt_instances', 'ignored_instances'}
+            for name in sample.keys():
+                mine, theirs = sample.get(name), other.get(name)
+                assert set(mine.keys()) == {'bboxes', 'labels', 'masks'} and len(mine) == len(theirs)
+                for key, value in mine.items():
+                    assert value.dtype == theirs[key].dtype and torch.equal(value, theirs[key])
+
+
+@pytest.mark.parametrize('packed', [True, False])
+def test_a_batch_takes_a_copy_a_clip_and_one_for_all_annotations(packed):
+    batch = make_batch()
+    if packed:
+        batch = clip_collate([dict(inputs=x, data_samples=y) for x, y in zip(*batch.values())])
+    with VirtualCuda() as device:
+        out = ClipPreprocessor().to('cuda')(batch, training=True)
+        assert out['data_samples'][1][0].gt_instances.masks.device.type == out['inputs'].device.type == 'cuda'
+        assert [device.total(kind) for kind in ('sync', 'upload', 'sent')] == [0, 2, 3]      # 2: mean and std
+
+
+@pytest.mark.parametrize('packed', [True, False])
+@pytest.mark.parametrize('label', [5, -1])
+def test_a_label_without_a_class_is_told_before_it_reaches_the_device(packed, label):
+    batch = make_batch()
+    batch['data_samples'][1][0].gt_instances.labels[1] = label
+    batch['data_samples'][1][0].set_metainfo(dict(video_id=7, frame_idx=4))
+    if packed:
+        batch['data_samples'] = PackedSamples(batch['data_samples'])
+    with VirtualCuda() as device:
+        preprocess = ClipPreprocessor().to('cuda')
+        device.events.clear()
+        preprocess.num_classes = 5
+        with pytest.raises(InputError, match=f'Video 7, frame 4: .* label {label}, but the model has num_classes=5'):
+            preprocess(batch, training=True)
+        assert not device.events
+        preprocess.num_classes = 6
+        if label == 5:
+            preprocess(batch, training=True)
+
+
+@pytest.mark.parametrize('system', sorted(SYSTEMS))
+def test_every_system_knows_its_classes(system):
+    model = SYSTEMS[system].module.tiny_model()
+    assert model.data_preprocessor.num_classes == model.num_classes == 5

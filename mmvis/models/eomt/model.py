@@ -19,7 +19,7 @@ from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 from ..backbones.vit import Tokens
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..layers.clip_targets import check_labels, clip_targets
+from ..layers.clip_targets import clip_targets
 from ..layers.query_instances import query_instances
 from ..layers.query_matching import match_frames
 from ..layers.query_predictor import QueryPredictor
@@ -136,7 +136,6 @@ class EoMT(VISModel):
             clips: float32 [B, T, 3, H, W], B * T images; samples: B lists of T.
         """
         targets = [clip_targets([sample]) for clip in samples for sample in clip]
-        check_labels(targets, self.num_classes)
         outputs = self.decode(self.encode(clips.flatten(0, 1)), self.masked_shares())
         num_masks = mean_over_processes(sum(map(len, targets)), clips.device)
         losses = self.criterion(outputs, lambda *layer: self.match(*layer, targets), [x.labels for x in targets],

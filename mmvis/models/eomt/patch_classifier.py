@@ -11,7 +11,7 @@ from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
 
 from ..builder import build_part
-from ..layers.clip_targets import check_labels, clip_targets
+from ..layers.clip_targets import clip_targets
 
 
 @MODELS.register_module()
@@ -34,7 +34,8 @@ class PatchClassifier(BaseModel):
         if background_weight < 0:
             raise InputError(f'PatchClassifier: background_weight is {background_weight}; it must not be negative.')
         self.backbone = build_part(backbone)
-        self.num_classes, self.background_weight = num_classes, background_weight
+        self.num_classes = self.data_preprocessor.num_classes = num_classes
+        self.background_weight = background_weight
         self.predictor = nn.ModuleDict(dict(class_head=nn.Linear(self.backbone.embed_dims, num_classes + 1)))
 
     def logits(self, images: Tensor) -> Tensor:
@@ -51,7 +52,6 @@ class PatchClassifier(BaseModel):
             clips: float32 [B, T, 3, H, W], B * T images; samples: B lists of T.
         """
         targets = [clip_targets([sample]) for clip in samples for sample in clip]
-        check_labels(targets, self.num_classes)
         shares = torch.stack([self._class_shares(t.labels, t.masks[:, 0]) for t in targets])
         shares = F.avg_pool2d(shares, self.backbone.patch_size)
         shares[:, -1] *= self.background_weight

@@ -1,11 +1,10 @@
 """The objects of a clip, one row an object, as the query systems match and train on them."""
 from dataclasses import dataclass
-from typing import List, Sequence
+from typing import Sequence
 
 import torch
 from torch import Tensor
 
-from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
 
 
@@ -48,11 +47,3 @@ def clip_targets(samples: Sequence[FrameSample]) -> ClipTargets:
     ids, masks, present = ids[seen], masks[seen], present[seen]
     labels = every_label[(every_id == ids[:, None]).int().argmax(1)] if len(ids) else every_label[:0]
     return ClipTargets(labels, ids, present, masks)
-
-
-def check_labels(targets: List[ClipTargets], num_classes: int) -> None:
-    """Refuse labels that the model has no class for: the number of classes itself would pass for "no object"."""
-    largest = max((int(target.labels.max()) for target in targets if len(target)), default=0)
-    if largest >= num_classes:
-        raise InputError(f'The training data have label {largest}, but the model has num_classes={num_classes}: set '
-                         'model.num_classes to the number of classes of the data set.')

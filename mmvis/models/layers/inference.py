@@ -43,6 +43,9 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Modu
     device = 'cpu' if parameter is None else parameter.device.type
     if precision == 'fp16' and device != 'cuda':
         raise InputError(f"precision 'fp16' needs CUDA, but the model is on {device}: use 'bf16' or 'fp32'.")
+    if precision == 'bf16' and device == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise InputError("precision 'bf16' needs a GPU of the Ampere generation or newer, which this one is not: use 'fp16' "
+                         "or 'fp32'.")
     if precision == 'bf16' and device == 'cpu' and not cpu_has_bfloat16():
         print_log(f'{NO_BFLOAT16}: take precision fp32.', logger='current', level=logging.WARNING)
     model.eval()

@@ -2,7 +2,7 @@
 import time
 from collections import defaultdict
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional, Union
 
 import torch
 
@@ -12,11 +12,15 @@ _active: Optional['StageTimer'] = None
 class StageTimer:
     """Collects the wall and CPU seconds spent inside ``stage`` marks while it is used as a context manager.
 
+    Args:
+        device: of the model; the end of a stage waits for it.
+
     Attributes:
         wall: stage name -> seconds; cpu: stage name -> process CPU seconds. Nested stages count for the inner one only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: Union[str, torch.device] = 'cpu') -> None:
+        self.device = torch.device(device)
         self.wall: Dict[str, float] = defaultdict(float)
         self.cpu: Dict[str, float] = defaultdict(float)
         self._stack: List[str] = []
@@ -32,8 +36,8 @@ class StageTimer:
         _active = None
 
     def _book(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
         now = (time.perf_counter(), time.process_time())
         if self._stack:
             self.wall[self._stack[-1]] += now[0] - self._mark[0]

@@ -57,6 +57,7 @@ def test_wrong_values_are_named():
         PatchClassifier(BACKBONE, num_classes=3, background_weight=-1)
     model = PatchClassifier(BACKBONE, num_classes=3)
     with pytest.raises(ValueError, match='label 3'):
-        model.loss(torch.zeros(1, 1, 3, 16, 24), [[sample_of([3], torch.ones(1, 16, 24, dtype=torch.uint8))]])
+        model.data_preprocessor(dict(inputs=[torch.zeros(1, 3, 16, 24)], data_samples=[[sample_of(
+            [3], torch.ones(1, 16, 24, dtype=torch.uint8))]]), True)
     with pytest.raises(ValueError, match='mode'):
         model(torch.zeros(1, 1, 3, 16, 24), mode='predict')

@@ -115,10 +115,3 @@ def test_a_training_that_explodes_ends_in_a_loss_that_is_not_finite():
     logits, masks = torch.zeros(1, 1, 4, NUM_CLASSES + 1), torch.zeros(1, 1, 4, 1, 6, 8)
     assert criterion(logits.fill_(math.nan), masks, targets)['loss_ce'].isnan()
     assert criterion(logits.fill_(0.), masks.fill_(math.nan), targets)['loss_mask'].isnan()
-
-
-def test_a_label_without_a_class_is_named():
-    """The first label too many has the place of "no object"."""
-    target = ClipTargets(torch.tensor([2]), torch.tensor([7]), torch.ones(1, 1) > 0, torch.ones(1, 1, 2, 2))
-    with pytest.raises(ValueError, match='label 2, but the model has num_classes=2'):
-        ClipCriterion(2)(torch.zeros(1, 1, 2, 3), torch.zeros(1, 1, 2, 1, 2, 2), [target])
