@@ -41,7 +41,11 @@ class COCOClipsDataset(VISDataset):
         if classes is not None:
             raise InputError('COCO has its own classes, or those of `target`: leave `classes` out.')
         table = [(category_id, name) for category_id, name in self.index.meta['categories']]
-        match_published(table, COCO, self.NAME, self.ann_file)
+        try:
+            match_published(table, COCO, self.NAME, self.ann_file)
+        except InputError as error:
+            raise InputError(f"{error} Images of one's own with classes of their own are read by type='VISDataset' with "
+                             "clip=dict(type='SingleFrames').") from None
         chosen: Mapping[int, str] = COCO
         id_of: Mapping[int, int] = {category_id: category_id for category_id in COCO}
         if self.target is not None:

@@ -234,6 +234,22 @@ class VISDataset(Dataset):
         labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
         self._label_of = np.array([labels.get(category_id, -1) for category_id, _ in table], np.int64)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the classes are those of the file alone, so that the set may be joined with others by their names."""
+        return type(self) is VISDataset
+
+    def take_classes(self, classes: Sequence[str], category_ids: Sequence[Union[int, str]]) -> None:
+        """Take labels and ids of a list of names, of which the file need not have all; categories that it leaves out are
+        not read any more."""
+        labels = {name: label for label, name in enumerate(classes)}
+        known = set(self.classes)
+        self.classes, self.category_ids = tuple(classes), tuple(category_ids)
+        self._label_of = np.array([labels.get(name, -1) if name in known else -1
+                                   for _, name in self.index.meta['categories']], np.int64)
+        if not self.test_mode:
+            self._set_training_items()
+
     def _check_folders(self) -> None:
         """Every video must have its folder; one listing, since thousands of look-ups are slow on a network disk."""
         if not os.path.isdir(self.img_prefix):

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from mmvis.errors import InputError, InputMissingError
 from mmvis.structures import VideoInfo
-from mmvis.structures.output_file import check_output_folder, open_output, replacing
+from mmvis.structures.output_file import check_output_folder, open_output
 
 from .drawing import track_color
+from .figures import new_figure
 from .names import safe_name
 
 
@@ -125,24 +126,12 @@ def plot_embeddings(panels: Dict[str, np.ndarray], path: Path) -> None:
     Raises:
         InputError: matplotlib makes no such kind of file, or it cannot be written.
     """
-    import matplotlib
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-    suffix = path.suffix or '.png'
-    kinds = sorted(pyplot.figure().canvas.get_supported_filetypes())
-    pyplot.close()
-    if suffix[1:].lower() not in kinds:
-        raise InputError(f'{path} cannot be written: no picture is made as {suffix}, but as {", ".join(kinds)}.')
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 5), squeeze=False)
-    for axis, (title, features) in zip(axes[0], panels.items()):
-        num_frames, num_tracks = features.shape[:2]
-        plane = embed_in_plane(features.reshape(num_frames * num_tracks, -1)).reshape(num_frames, num_tracks, 2)
-        for track in range(num_tracks):
-            blue, green, red = (value / 255 for value in track_color(track))
-            axis.scatter(*plane[:, track].T, s=18, color=(red, green, blue), label=f'track {track}')
-        axis.set(title=title, xticks=[], yticks=[])
-    axes[0, -1].legend(loc='best', fontsize='small')
-    figure.tight_layout()
-    with replacing(path, suffix=f'.tmp{suffix}') as temporary:
-        figure.savefig(temporary, dpi=120)
-    pyplot.close(figure)
+    with new_figure(path, 1, len(panels), (5 * len(panels), 5)) as axes:
+        for axis, (title, features) in zip(axes[0], panels.items()):
+            num_frames, num_tracks = features.shape[:2]
+            plane = embed_in_plane(features.reshape(num_frames * num_tracks, -1)).reshape(num_frames, num_tracks, 2)
+            for track in range(num_tracks):
+                blue, green, red = (value / 255 for value in track_color(track))
+                axis.scatter(*plane[:, track].T, s=18, color=(red, green, blue), label=f'track {track}')
+            axis.set(title=title, xticks=[], yticks=[])
+        axes[0, -1].legend(loc='best', fontsize='small')
