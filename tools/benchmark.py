@@ -3,6 +3,7 @@
 
     python tools/benchmark.py inference CONFIG [--checkpoint FILE] [--threads 1 2] [--precision bf16] [--peer mmdet]
     python tools/benchmark.py training CONFIG [--batch-size N] [--amp] [--device cuda]
+    python tools/benchmark.py network CONFIG [--annotations FILE] [--precision fp16] [--compile] [--device cuda]
     python tools/benchmark.py evaluation [--sets big60 dense]
 
 ``inference`` runs a 720p video, made on the spot, one frame at a time through the data path and the model of CONFIG,
@@ -12,6 +13,9 @@ machines. Yardstick, model and peer take turns frame by frame; every figure is a
 process with one thread (so that other work on the machine disturbs little) and wall seconds otherwise.
 ``--whole-videos N`` runs whole videos of N frames instead, from the first frame to the finished results, joining and
 run lengths included, for systems that decide later than frame by frame. docs/benchmark.md has results.
+
+``--peer timm`` is VidEoMT written plainly with timm's blocks. ``network`` times one frame of VidEoMT's network by the
+protocol of its paper: no reading, resizing, masks or run lengths.
 
 ``training`` measures whole training steps (forward, backward, optimizer) of CONFIG on clips of two sample videos.
 ``evaluation`` measures the way from a results file to AP beside mmdet's; docs/evaluation.md has results.
@@ -44,17 +48,20 @@ from mmengine.registry import DefaultScope, init_default_scope  # noqa: E402
 from torch import nn  # noqa: E402
 
 from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
+from benchmark_vit import (DEFAULT_VIDEOS, PlainFrames, add_network_arguments, print_plain, time_network,  # noqa: E402
+                           videos_of)
 from benchmark_weights import see_ten_objects  # noqa: E402
 from mmvis.cli import number_in  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets.clip import clip_collate  # noqa: E402
 from mmvis.datasets.sample_set import make_sample  # noqa: E402
+from mmvis.datasets.transforms.resize import resized_shape  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, find_config, load_config, run_tool  # noqa: E402
 from mmvis.engine.class_numbers import fill_class_number  # noqa: E402
 from mmvis.engine.loops import VideoRun  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
-from mmvis.models import MaskTrackRCNN, VISModel  # noqa: E402
+from mmvis.models import MaskTrackRCNN, VidEoMT, VISModel  # noqa: E402
 from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
 from mmvis.models.layers.stages import StageTimer, stage  # noqa: E402
 from mmvis.registry import DATASETS, MODELS  # noqa: E402
@@ -63,6 +70,7 @@ from mmvis.structures.output_file import check_output  # noqa: E402
 
 STAGES = ('load', 'network', 'association', 'masks', 'encode')
 WARM_UP = 3
+DTYPES = {'fp32': 'float32', 'bf16': 'bfloat16', 'fp16': 'float16'}
 Seconds = Dict[str, float]
 
 
@@ -81,7 +89,8 @@ def parse_args() -> argparse.Namespace:
                            help='numbers of threads (1 2)')
     inference.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32',
                            help='of our network (fp32)')
-    inference.add_argument('--peer', choices=('mmdet',), help="also measure mmdet's own MaskTrackRCNN, in float32")
+    inference.add_argument('--peer', choices=('mmdet', 'timm'),
+                           help="also measure mmdet's own MaskTrackRCNN, or VidEoMT's network written with timm, in float32")
     inference.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
     training = commands.add_parser('training', help='seconds a training step')
     training.add_argument('config', help='config file, or its name under configs/')
@@ -91,7 +100,9 @@ def parse_args() -> argparse.Namespace:
     training.add_argument('--threads', type=number_in(1), default=2, metavar='N', help='number of threads (2)')
     training.add_argument('--amp', action='store_true', help='mixed precision, as in tools/train.py')
     training.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
-    for command in (inference, training):
+    network = commands.add_parser('network', help="VidEoMT's network alone, by the protocol of its paper")
+    add_network_arguments(network)
+    for command in (inference, training, network):
         command.add_argument('--json', metavar='FILE', help='write the medians to this file, too')
         command.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                              help='change keys of the config')
@@ -104,7 +115,7 @@ def main() -> None:
     if args.command != 'evaluation' and args.json:
         check_output(args.json, [str(find_config(args.config)), getattr(args, 'checkpoint', None)])
     {'inference': benchmark_inference, 'training': benchmark_training,
-     'evaluation': benchmark_evaluation}[args.command](args)
+     'network': benchmark_network, 'evaluation': benchmark_evaluation}[args.command](args)
 
 
 # What is measured: functions that process one more frame and return seconds by name
@@ -301,7 +312,7 @@ def median(seconds: List[Seconds], *stages: str) -> float:
 def benchmark_inference(args: argparse.Namespace) -> None:
     if min(args.frames, args.whole_videos or 1, *args.threads) < 1:
         raise InputError('--frames, --whole-videos and --threads must be at least 1.')
-    if args.whole_videos and args.peer:
+    if args.whole_videos and args.peer == 'mmdet':
         raise InputError('--peer mmdet runs frame by frame, not whole videos.')
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmvis'))
@@ -321,14 +332,17 @@ def benchmark_inference(args: argparse.Namespace) -> None:
                 ours()
             memory = peak_memory(args.device)
             subjects = {'mmvis': ours, 'yardstick': yardstick(args.device)}
-            if args.peer:
+            if args.peer == 'timm':
+                subjects['timm'] = PlainFrames(build_model(cfg, args.checkpoint, 'cpu'), dataset, args.whole_videos or 1)
+            elif args.peer:
                 peer = build_peer(build_model(cfg, args.checkpoint, 'cpu'), args.device)
                 subjects['mmdet'] = PeerFrames(peer, dataset)
             cpu_seconds = threads == 1 and args.device == 'cpu'
             seconds = measure(subjects, args.frames, cpu_seconds, warm_up, args.device)
             if args.whole_videos:
-                seconds['mmvis'] = [{name: value / args.whole_videos for name, value in video.items()}
-                                    for video in seconds['mmvis']]
+                for name in {'mmvis', 'timm'} & set(seconds):
+                    seconds[name] = [{stage: value / args.whole_videos for stage, value in video.items()}
+                                     for video in seconds[name]]
             print_table(subjects, seconds, threads, 'CPU' if cpu_seconds else 'wall')
             record['runs'].append(dict(threads=threads, clock='CPU' if cpu_seconds else 'wall',
                                        seconds=median(seconds['mmvis']), yardstick=median(seconds['yardstick'])))
@@ -337,6 +351,31 @@ def benchmark_inference(args: argparse.Namespace) -> None:
                 print(f'peak {memory_kind(args.device)} with our model alone: {memory:.0f} MiB')
     if args.json:
         write_json(args.json, record)
+
+
+def benchmark_network(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmvis'))
+    torch.set_num_threads(args.threads)
+    model = build_model(cfg, None, args.device)
+    if not isinstance(model, VidEoMT):
+        raise InputError(f'network measures VidEoMT by the protocol of its paper; this is {type(model).__name__}.')
+    optimize_for_inference(model, args.precision, args.compile)
+    resize = next(step for step in cfg.test_dataloader.dataset.pipeline if step['type'] == 'ClipResize')
+    divisor = model.data_preprocessor.pad_size_divisor
+    sizes = []
+    for height, width, frames in videos_of(args.annotations) if args.annotations else DEFAULT_VIDEOS:
+        resized = resized_shape(height, width, resize['scale'], resize['rule'])
+        sizes.append((*(-(-side // divisor) * divisor for side in resized[:2]), frames))
+    with torch.autocast(args.device.split(':')[0], getattr(torch, DTYPES[args.precision]), args.precision != 'fp32'):
+        seconds = time_network(model, sizes, args.videos, args.warm_up, args.device)
+    print(f'{processor()}, torch {torch.__version__}, {args.device}, {args.threads} threads, {args.precision}'
+          f'{", compiled" if args.compile else ""}, {time.strftime("%Y-%m-%d")}')
+    print(f'network alone, videos of {", ".join(f"{h}x{w}" for h, w in sorted({size[:2] for size in sizes})[:5])}: '
+          f'{seconds:.4f} wall seconds a frame, {1 / seconds:.2f} frames a second (mean)')
+    if args.json:
+        write_json(args.json, dict(config=Path(args.config).stem, precision=args.precision, compiled=args.compile,
+                                   device=args.device, seconds=seconds, date=time.strftime('%Y-%m-%d')))
 
 
 def benchmark_training(args: argparse.Namespace) -> None:
@@ -411,6 +450,8 @@ def print_table(subjects: Dict[str, Callable], seconds: Dict[str, List[Seconds]]
     print(f'  {"all but load":28}{total:8.4f}{total / yard:8.2f} yardsticks, {objects:.1f} objects a frame')
     if isinstance(subjects['mmvis'], OurVideos):
         print(f'  {"frames per second":28}{1 / total:8.2f} over whole videos, from decoded frames to finished results')
+    if 'timm' in seconds:
+        print_plain({name: median(ours, name) for name in STAGES}, median(seconds['timm']))
     if 'mmdet' in seconds:
         peer = seconds['mmdet']
         bare, coded = median(peer, 'network'), median(peer)

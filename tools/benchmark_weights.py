@@ -1,10 +1,10 @@
 """Random weights that see ten objects a frame, so that a benchmark without a checkpoint does the work of a real video."""
-from typing import Callable, Dict
+from typing import Callable, Dict, Tuple
 
 import torch
 from torch import nn
 
-from mmvis.models import CondInstIAI, IFC, InstanceFormer, MaskTrackRCNN, MemCNP, SipMaskVIS, VISModel
+from mmvis.models import CondInstIAI, IFC, InstanceFormer, MaskTrackRCNN, MemCNP, SipMaskVIS, VidEoMT, VISModel
 
 
 def masktrack_rcnn(model: MaskTrackRCNN) -> None:
@@ -105,8 +105,41 @@ def instanceformer(model: InstanceFormer) -> None:
     model.class_branches[-1] = TenSlots(model.class_branches[-1])
 
 
+class Blobs(nn.Module):
+    """A predictor whose masks are smooth, as trained ones are: every second query has a blob of about a twentieth of the
+    frame, with an uneven edge; the others have no pixel. What the predictor computes is computed."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.blobs = torch.zeros(0)
+
+    def forward(self, queries: torch.Tensor, patches: torch.Tensor, size: Tuple[int, int]) -> Tuple[torch.Tensor, ...]:
+        logits, masks = self.layer(queries, patches, size)
+        if self.blobs.shape != masks.shape[1:]:
+            self.blobs = self._draw(*masks.shape[1:]).to(masks)
+        return logits, masks.mul_(0.2).add_(self.blobs)
+
+    @staticmethod
+    def _draw(num: int, height: int, width: int) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(0)
+        y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+        cy, cx = torch.rand(2, num, 1, 1, generator=draw) * 0.7 + 0.15
+        distance = ((y - cy) ** 2 + (x - cx) ** 2).sqrt()
+        blobs = 40 * (0.126 - distance).clamp(min=-0.2)
+        blobs[1::2] = -20.
+        return blobs
+
+
+def videomt(model: VidEoMT) -> None:
+    """The first ten queries are objects; masks are blobs."""
+    model.predictor.class_head = TenObjects(model.predictor.class_head)
+    model.predictor = Blobs(model.predictor)
+
+
 SEE_TEN_OBJECTS: Dict[type, Callable] = {MaskTrackRCNN: masktrack_rcnn, CondInstIAI: condinst_iai,
-                                        SipMaskVIS: sipmask, MemCNP: memcnp, IFC: ifc, InstanceFormer: instanceformer}
+                                        SipMaskVIS: sipmask, MemCNP: memcnp, IFC: ifc, InstanceFormer: instanceformer,
+                                        VidEoMT: videomt}
 
 
 @torch.no_grad()

@@ -65,6 +65,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
                         help='take what fits of a checkpoint of another model')
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--compile', action='store_true',
+                        help='by torch.compile (VidEoMT, EoMT): slow at first, then faster; needs a C++ compiler')
     parser.add_argument('--live', action='store_true',
                         help='run a file as if it had no end, by the rule for cameras and streams')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
@@ -242,7 +244,7 @@ def main() -> None:
     source = open_source(args.source, damaged)  # before the model: a wrong name is told at once
     overlay, window = choose_outputs(args, source, str(find_config(config)), checkpoint)
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
-                             load_anyway=args.load_anyway)
+                             load_anyway=args.load_anyway, compiled=args.compile)
     predictor.reset(live=args.live or source.live, again=None if source.live else source)
     lag = ', results at the end' if predictor.lag is None else f', {predictor.lag} frames behind' if predictor.lag else ''
     print(f'{type(predictor.model).__name__} on {predictor.device}{lag}: {source.name}', flush=True)

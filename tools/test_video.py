@@ -85,6 +85,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
                         help='take what fits of a checkpoint of another model')
     parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--compile', action='store_true',
+                        help='by torch.compile (VidEoMT, EoMT): slow at first, then faster; needs a C++ compiler')
     parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',
                         help='go on with damaged frames, as far as they can be decoded, and count them at the end; by '
                              'default the first one ends the run')
@@ -183,7 +185,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
         if not hasattr(model, 'recorder'):
             raise InputError(f'--analysis is for InstanceFormer, not for {type(model).__name__}.')
         model.recorder = AnalysisRecorder(Path(args.analysis))
-    optimize_for_inference(model, args.precision)
+    optimize_for_inference(model, args.precision, args.compile)
     if args.eval:
         check_can_evaluate(dataset)
     if output is not None:

@@ -51,6 +51,7 @@ class VISPredictor:
         score_thr: instances with a lower score in a frame are left out of its result.
         cfg_options: dotted keys of the config to change.
         load_anyway: take what fits of a checkpoint of another model.
+        compiled: by torch.compile, for systems that have parts for it (VidEoMT, EoMT); needs a compiler.
 
 
     Attributes:
@@ -67,7 +68,8 @@ class VISPredictor:
 
     def __init__(self, config: Union[str, os.PathLike, Config], checkpoint: Union[str, os.PathLike],
                  device: Optional[Union[str, torch.device]] = None, precision: str = 'fp32', score_thr: float = 0.,
-                 cfg_options: Optional[Dict[str, Any]] = None, load_anyway: bool = False) -> None:
+                 cfg_options: Optional[Dict[str, Any]] = None, load_anyway: bool = False,
+                 compiled: bool = False) -> None:
         if not isinstance(config, Config):
             config = load_config(os.fspath(config), cfg_options)
         else:
@@ -80,7 +82,7 @@ class VISPredictor:
         report = load_checkpoint(self.model, checkpoint, logger='silent')
         check_trained(report, os.fspath(checkpoint), self.model, anyway=load_anyway)
         self.model.to(_find_device(device))
-        optimize_for_inference(self.model, precision)
+        optimize_for_inference(self.model, precision, compiled)
         self.pipeline = ClipCompose(dataset.get('pipeline', ()))
         self.inclusive = dataset.get('box_mode') == 'inclusive'
         self.score_thr = score_thr

@@ -61,6 +61,9 @@ class EoMT(VISModel):
         criterion: weights of the losses, see ``QueryCriterion``.
     """
 
+    #: What ``--compile`` compiles.
+    COMPILED = ('encode', 'decode')
+
     def __init__(self, backbone: Any, num_classes: int = 80, num_queries: int = 200, num_query_blocks: int = 3,
                  num_instances: int = 100, fade: Optional[Sequence[Tuple[int, int]]] = None,
                  criterion: Optional[dict] = None, data_preprocessor: Any = dict(type='ClipPreprocessor'),

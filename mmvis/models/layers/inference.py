@@ -1,6 +1,9 @@
 """Make a trained model fast: ``optimize_for_inference``. The numbers stay those of the plain model, up to rounding."""
 import logging
+import os
+import shutil
 from functools import wraps
+from importlib.util import find_spec
 from typing import Callable, Dict, Optional, Tuple
 
 import torch
@@ -18,7 +21,7 @@ _DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 _MOST_SIZES = 8  # layouts of one weight that are kept; a shared head meets as many sizes as the pyramid has levels
 
 
-def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Module:
+def optimize_for_inference(model: nn.Module, precision: str = 'fp32', compiled: bool = False) -> nn.Module:
     """Fold, repack and cast a model in place. Call it last: after the weights are loaded and the device is chosen.
 
     Batch norm is folded into the convolution that stands before it in its module, activations become channels_last,
@@ -33,9 +36,10 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Modu
     Args:
         precision: 'fp32' keeps the numbers, up to rounding; 'bf16' and 'fp16' (CUDA only) run under autocast, with the
             weights cast once.
+        compiled: leave the layers to torch.compile instead, see ``compile_parts``.
 
     Raises:
-        ValueError: unknown precision, or one that the device cannot run.
+        ValueError: unknown precision, or one that the device cannot run; nothing to compile, or no compiler.
     """
     if precision not in _DTYPES:
         raise InputError(f"precision must be 'fp32', 'bf16' or 'fp16', not {precision!r}.")
@@ -52,12 +56,35 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32') -> nn.Modu
     model.requires_grad_(False)
     fuse_conv_bn(model)
     dtype = _DTYPES[precision]
-    _swap_layers(model, dtype)
+    if compiled:
+        compile_parts(model, device)
+    else:
+        _swap_layers(model, dtype)
     if dtype != torch.float32:
         for name in ('forward', 'step', 'finish'):
             if hasattr(model, name):
                 setattr(model, name, _under_autocast(getattr(model, name), device, dtype))
     return model
+
+
+def compile_parts(model: nn.Module, device: str, backend: str = 'inductor') -> None:
+    """Compile, with sizes left open, the methods that a system names in ``COMPILED``: what is pure arithmetic on a frame.
+    The first frame, and the first of another kind of size, take a minute or more.
+
+    Raises:
+        ValueError: the system names none, or a compiler that torch.compile calls is missing.
+    """
+    if not getattr(model, 'COMPILED', ()):
+        raise InputError(f'{type(model).__name__} has no part that torch.compile takes: leave out --compile.')
+    compilers = [os.environ['CXX']] if os.environ.get('CXX') else ['g++', 'clang++', 'c++', 'cl']
+    if backend == 'inductor' and not any(map(shutil.which, compilers)):
+        raise InputError('torch.compile needs a C++ compiler (g++, or what the variable CXX names), and there is none '
+                         'here: install one, or leave out --compile.')
+    if backend == 'inductor' and device == 'cuda' and find_spec('triton') is None:
+        raise InputError('torch.compile needs the package triton for a GPU, and it is not installed: pip install triton, '
+                         'or leave out --compile.')
+    for name in model.COMPILED:
+        setattr(model, name, torch.compile(getattr(model, name), backend=backend, dynamic=True))
 
 
 def _swap_layers(model: nn.Module, dtype: torch.dtype) -> None:

@@ -77,6 +77,9 @@ class VidEoMT(VISModel):
         criterion: weights of the losses, see ``QueryCriterion``.
     """
 
+    #: What ``--compile`` compiles.
+    COMPILED = ('encode', 'frame_outputs')
+
     def __init__(self, backbone: Any, num_classes: int = 40, num_queries: int = 200, num_query_blocks: int = 3,
                  num_records: int = 10, norm_queries: bool = False, zero_updater: bool = False, label_rule: str = 'annotated',
                  live_score: float = 0.3, criterion: Optional[dict] = None,
@@ -133,6 +136,13 @@ class VidEoMT(VISModel):
         tokens = self.backbone.norm(tokens) if norm else tokens
         queries = tokens[:, :self.q.num_embeddings]
         return self.predictor(queries, tokens[:, queries.shape[1] + self.backbone.num_prefix:], size)
+
+    def frame_outputs(self, queries: Tensor, tokens: Tensor, rotation: Any, size: Tuple[int, int]
+                      ) -> Tuple[Tensor, Tensor, Tensor]:
+        """One frame of a stream: queries [1, Q, C] of the next frame, class logits [1, Q, K + 1], mask logits
+        [1, Q, h4, w4], of the queries [1, Q, C] and tokens [1, S, C] of this one."""
+        tokens = self.query_blocks(queries, tokens, rotation)[-1]
+        return self.carry(tokens), *self.predict(tokens, size)
 
     def clip_layers(self, clips: Tensor) -> Tuple[List[Tensor], Tuple[int, int]]:
         """Of clips [B, T, 3, H, W]: tokens [B * T, Q + S, C] before each block with queries and after the last one, and
@@ -194,9 +204,8 @@ class VidEoMT(VISModel):
         results = []
         for tokens in features.x.split(1):
             with stage('network'):
-                tokens = self.query_blocks(state.queries, tokens, features.rotation)[-1]
-                state.queries = self.carry(tokens)
-                logits, masks = self.predict(tokens, features.size)
+                state.queries, logits, masks = self.frame_outputs(state.queries, tokens, features.rotation,
+                                                                  features.size)
             with stage('association'):
                 state.ranking.add(logits[0].float().cpu().numpy())
             with stage('masks'):

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.models import FPN, ResNet
+from helpers.tiny_videomt import tiny_frames, tiny_model
 from mmvis.engine import load_config
 from mmvis.models import MaskTrackRCNN  # noqa: F401  (registers it)
 from mmvis.models.layers import inference
-from mmvis.models.layers.inference import FastAttention, FastConv2d, FastLinear, optimize_for_inference
+from mmvis.models.layers.inference import (FastAttention, FastConv2d, FastLinear, compile_parts,
+                                            optimize_for_inference)
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo, decode_rle
 from torch import nn
@@ -180,3 +182,35 @@ def test_a_cpu_that_is_slow_in_bfloat16_is_named(monkeypatch, has_it, precision,
     monkeypatch.setattr(inference, 'print_log', lambda text, **options: said.append(text))
     optimize_for_inference(nn.Sequential(nn.Linear(4, 4)), precision)
     assert len(said) == warnings and all('take precision fp32' in text for text in said)
+
+
+@torch.no_grad()
+def test_what_is_compiled_gives_the_same_numbers():
+    """Traced by torch.compile and run as it is ('eager' needs no compiler)."""
+    vit = dict(type='ViT', embed_dims=24, depth=1, num_heads=3, grid=4, layer_scale=1.)
+    plain, traced = (tiny_model(backbone=vit, num_query_blocks=1) for _ in range(2))
+    compile_parts(traced, 'cpu', backend='eager')
+    assert {'encode', 'frame_outputs'} <= set(vars(traced))
+    found = []
+    for model in (plain, traced):
+        state = model.start(VideoInfo(1, (48, 64), (48, 64), 1., 4))
+        for frames in tiny_frames(4).split(2):
+            model.step(state, frames)
+        found.append((state.queries, list(model.finish(state)[0])))
+    assert torch.equal(found[0][0], found[1][0])
+    assert [frame.masks for frame in found[0][1]] == [frame.masks for frame in found[1][1]]
+    assert any(len(frame) for frame in found[0][1])
+
+
+def test_what_cannot_be_compiled_is_refused(monkeypatch):
+    model = tiny_model()
+    with pytest.raises(ValueError, match='MaskTrackRCNN has no part'):
+        compile_parts(MODELS.build(load_config('masktrack_rcnn_r18_fpn_sample.py').model), 'cpu')
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(ValueError, match='needs a C.. compiler'):
+        optimize_for_inference(model, compiled=True)
+    monkeypatch.setenv('CXX', sys.executable)
+    monkeypatch.setattr(inference, 'find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='triton'):
+        compile_parts(model, 'cuda')
+    assert 'encode' not in vars(model)
