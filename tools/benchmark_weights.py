@@ -106,8 +106,9 @@ def instanceformer(model: InstanceFormer) -> None:
 
 
 class Blobs(nn.Module):
-    """A predictor whose masks are smooth, as trained ones are: every second query has a blob of about a twentieth of the
-    frame, with an uneven edge; the others have no pixel. What the predictor computes is computed."""
+    """A predictor whose masks are smooth, as trained ones are: the first ten queries, and every second one after them,
+    have a blob of about a twentieth of the frame, with an uneven edge; the others have no pixel. What the predictor
+    computes is computed."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -127,7 +128,7 @@ class Blobs(nn.Module):
         cy, cx = torch.rand(2, num, 1, 1, generator=draw) * 0.7 + 0.15
         distance = ((y - cy) ** 2 + (x - cx) ** 2).sqrt()
         blobs = 40 * (0.126 - distance).clamp(min=-0.2)
-        blobs[1::2] = -20.
+        blobs[11::2] = -20.
         return blobs
 
 

@@ -6,9 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from helpers.tiny_videomt import tiny_frames, tiny_model
 from mmvis.engine import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / 'tools'))
+
+import benchmark_vit  # noqa: E402
+from benchmark_weights import see_ten_objects  # noqa: E402
 
 
 def benchmark(python, *args):
@@ -52,3 +58,35 @@ def test_mistakes_cost_a_sentence(args, sentence, monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit_:
         run_tool(tool.main)
     assert exit_.value.code == 1 and sentence in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_the_plain_videomt_computes_what_ours_does():
+    pytest.importorskip('timm')
+    model, frame = tiny_model(), tiny_frames(1, (48, 80))
+    tokens = model.encode(frame)
+    ours = model.frame_outputs(model.q.weight[None], tokens.x, tokens.rotation, tokens.size)
+    for mine, plain in zip(ours, benchmark_vit.PlainVidEoMT(model)(frame, model.q.weight[None])):
+        torch.testing.assert_close(plain, mine, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match='DINOv2 alone'):
+        benchmark_vit.PlainVidEoMT(tiny_model(backbone=dict(type='ViT', embed_dims=32, depth=2, num_heads=2,
+                                                            position='rotary')))
+
+
+def test_the_network_is_timed_frame_by_frame():
+    model = tiny_model()
+    seconds = benchmark_vit.time_network(model, [(48, 64, 3), (64, 48, 2)], 2, 1, 'cpu')
+    assert 0 < seconds < 5
+    calls = []
+    model.encode = lambda frame: calls.append(tuple(frame.shape)) or type(model).encode(model, frame)
+    benchmark_vit.time_network(model, [(48, 64, 3), (64, 48, 2)], 2, 1, 'cpu')
+    assert calls == [(1, 3, 48, 64)] * 3 + [(1, 3, 64, 48)] * 2 + [(1, 3, 48, 64)] * 3
+
+
+def test_blobs_are_the_masks_of_ten_objects():
+    model = tiny_model(num_queries=16)
+    see_ten_objects(model)
+    tokens = model.encode(tiny_frames(1, (64, 80)))
+    _, logits, masks = model.frame_outputs(model.q.weight[None], tokens.x, tokens.rotation, tokens.size)
+    assert (logits[0].argmax(1) == 0).tolist() == [True] * 10 + [False] * 6
+    assert (masks[0, :10] > 0).flatten(1).any(1).all()
