@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.tiny_videomt import tiny_config, tiny_model
+from helpers.tiny_videomt import tiny_config, tiny_frames, tiny_model
 from mmvis.converters import load_checkpoint
+from mmvis.converters.safetensors_file import write_folder
+from mmvis.converters.videomt import to_transformers, transformers_config
 from mmvis.errors import InputError
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'to_transformers.py'
@@ -48,3 +50,21 @@ def test_what_transformers_lacks(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=said):
             run(monkeypatch, write_config(tmp_path / f'{len(said)}.py', **changes), 'none.pth', tmp_path / 'hub')
     assert not (tmp_path / 'hub').exists()
+
+
+@torch.no_grad()
+def test_the_folder_gives_the_same_numbers_in_transformers(tmp_path):
+    """The network of pip's transformers on a square clip of the position table's size: a stream from its first frame."""
+    transformers = pytest.importorskip('transformers', '5.24')
+    model = tiny_model()
+    write_folder(tmp_path / 'hub', to_transformers(model.state_dict()), transformers_config(model), [])
+    theirs = transformers.VideomtForUniversalSegmentation.from_pretrained(tmp_path / 'hub').eval()
+    assert not theirs.training and sum(p.numel() for p in theirs.parameters()) >= sum(
+        p.numel() for p in model.parameters())
+    frames = tiny_frames(3, (64, 64))
+    layers, size = model.clip_layers(frames[None])
+    logits, masks = model.predict(layers[-1], size)
+    found = theirs(pixel_values_videos=frames[None])
+    assert logits.std() > 0.5 and masks.std() > 0.5
+    torch.testing.assert_close(found.class_queries_logits.view_as(logits), logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.masks_queries_logits.view_as(masks), masks, rtol=1e-3, atol=1e-4)
