@@ -43,7 +43,9 @@ setup(
     install_requires=read_requirements(),
     extras_require={
         'full': ['mmcv>=2.0.0,<2.2.0'],
-        'tests': ['pytest>=7', 'pytest-xdist>=3.5', 'hypothesis>=6', 'timm>=1.0.15',
+        'supervision': ['supervision>=0.25', 'pandas>=2'],
+        'tests': ['pytest>=7', 'pytest-xdist>=3.5', 'hypothesis>=6', 'timm>=1.0.15', 'supervision>=0.25',
+                  'pandas>=2',
                   # the network of VidEoMT there is compared with ours
                   'transformers>=5.24'],
     },

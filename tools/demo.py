@@ -5,8 +5,11 @@
     python tools/demo.py FOLDER --config CONFIG --checkpoint FILE --save_vis street.mp4 --out street.json
     python tools/demo.py 0 --show                                     camera 0 in a window; q or Ctrl-C ends it
     python tools/demo.py rtsp://ADDRESS --max-frames 1000
+    python tools/demo.py a.mp4 b.mp4 clips/ "more/*.mov"              output/demo/<video>.json and <video>.mp4 for each
 
-SOURCE is a video file, a folder of pictures, a glob ("frames/*.jpg"), a picture, the number of a camera or an address.
+SOURCE is a video file, a folder of pictures, a glob ("frames/*.jpg"), a picture, the number of a camera or an address;
+a folder or glob of videos stands for each of them. Of several sources every one has its results and its overlay, named
+after it; a broken one does not end the run, which ends with a table, and with exit code 1 if one of them failed.
 Without --config and --checkpoint a small model runs that knows the eight shapes of the sample set and nothing else.
 Ctrl-C ends the run after the frame at hand; the files are then complete up to there.
 """
@@ -18,15 +21,15 @@ import time
 from collections import deque
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Deque, Iterator, List, Optional, Tuple
+from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from mmvis.apis import FrameSource, VISPredictor, open_source  # noqa: E402
-from mmvis.cli import number_in  # noqa: E402
+from mmvis.apis import FrameSource, VISPredictor, expand_sources, open_source  # noqa: E402
+from mmvis.cli import describe, error_sentence, number_in, printable  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402
 from mmvis.engine import CfgOptions, ToolParser, find_config, run_tool  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
@@ -34,6 +37,7 @@ from mmvis.evaluation import ResultsWriter  # noqa: E402
 from mmvis.structures import FrameInstances  # noqa: E402
 from mmvis.structures.output_file import check_outputs  # noqa: E402
 from mmvis.visualization import VideoFile, draw_frame, has_display  # noqa: E402
+from mmvis.visualization.names import safe_name  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Config and checkpoint of a call that names none: the first whose checkpoint is there.
@@ -46,12 +50,15 @@ _INTERVAL = 5.  # seconds between two lines of progress
 
 def parse_args() -> argparse.Namespace:
     parser = ToolParser(description='Detect, segment and track what is in a video, in pictures or before a camera.')
-    parser.add_argument('source', help='video file, folder of pictures, glob, picture, number of a camera, or address')
+    parser.add_argument('source', nargs='+', metavar='SOURCE',
+                        help='video file, folder of pictures or of videos, glob, picture, number of a camera, or '
+                             'address')
     parser.add_argument('--config', help='config file, or its name under configs/')
     parser.add_argument('--checkpoint', help='weights, in any layout that mmvis knows')
-    parser.add_argument('--out', default=OUT, metavar='FILE', help='results file; the video has the id 1 (%(default)s)')
+    parser.add_argument('--out', metavar='FILE',
+                        help=f'results file; the video has the id 1 ({OUT}). Of several sources: folder of their files')
     parser.add_argument('--save_vis', '--save-vis', metavar='FILE.mp4',
-                        help=f'overlay video ({OVERLAY}, but none with --show)')
+                        help=f'overlay video ({OVERLAY}, but none with --show). Of several sources: folder of theirs')
     parser.add_argument('--show', action='store_true', help='show the overlays in a window')
     parser.add_argument('--thresh', type=number_in(0, kind=float), default=0.3, metavar='F',
                         help='instances with a lower score are not drawn; the results file has all (%(default)g)')
@@ -71,8 +78,9 @@ def parse_args() -> argparse.Namespace:
                         help='run a file as if it had no end, by the rule for cameras and streams')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config')
-    args = parser.parse_args()
-    if args.save_vis and Path(args.save_vis).suffix.lower() != '.mp4':
+    args = parser.parse_intermixed_args()
+    args.sources = expand_sources(args.source)
+    if len(args.sources) == 1 and args.save_vis and Path(args.save_vis).suffix.lower() != '.mp4':
         parser.error(f'--save_vis takes a file ending in .mp4, not {args.save_vis}')
     return args
 
@@ -158,8 +166,9 @@ class View:
 
 
 def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, view: View, stop: Stop,
-          max_frames: Optional[int]) -> Optional[Exception]:
-    """Run a source to its end, or until it is to stop; returns what went wrong in the middle, if something did.
+          max_frames: Optional[int]) -> Tuple[int, Optional[Exception]]:
+    """Run a source to its end, or until it is to stop; returns the number of frames, and what went wrong in the
+    middle, if something did.
 
     The frames before a fault are written as if the video ended there. Pictures wait for their results, as many as the
     model is behind; where all results come at the end, the source is read again for the drawing.
@@ -205,7 +214,7 @@ def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, v
                 view.add(picture, result)
     writer.end(tracks)
     print(f'{progress.frames} frames, {len(tracks)} tracks{", stopped" if stop.asked else ""}', flush=True)
-    return fault
+    return progress.frames, fault
 
 
 class Progress:
@@ -224,42 +233,119 @@ class Progress:
             self._last = (now, self.frames)
 
 
-def choose_outputs(args: argparse.Namespace, source: FrameSource, *inputs: str) -> Tuple[Optional[str], bool]:
-    """(path of the overlay video or None, whether a window shows the overlays).
+class Outputs(NamedTuple):
+    """Of one source: the results file, the overlay video or None."""
+    results: str
+    overlay: Optional[str]
 
-    Outputs that cannot be written, or that the run reads, are refused before it begins.
-    """
-    window = args.show and has_display()
-    if args.show and not window:
-        print(f'There is no display to show pictures on: they go to {args.save_vis or OVERLAY}.')
-    overlay = args.save_vis or (None if window else OVERLAY)
-    check_outputs([args.out, overlay], [args.source, *getattr(source, 'files', ()), *inputs])
-    return overlay, window
+
+class Report(NamedTuple):
+    """What became of a source; ``fault`` is None if all went well."""
+    source: str
+    frames: int
+    tracks: int
+    seconds: float
+    outputs: Outputs
+    fault: Optional[Exception]
+
+
+def name_outputs(args: argparse.Namespace, window: bool) -> List[Outputs]:
+    """The outputs of every source."""
+    if len(args.sources) == 1:
+        return [Outputs(args.out or OUT, args.save_vis or (None if window else OVERLAY))]
+    results, overlays = Path(args.out or Path(OUT).parent), Path(args.save_vis or args.out or Path(OVERLAY).parent)
+    taken, outputs = set(), []
+    for source in args.sources:
+        stem = name = safe_name(Path(source).stem if '://' not in source else source)
+        for number in itertools.count(2):
+            if name not in taken:
+                break
+            name = f'{stem}_{number}'
+        taken.add(name)
+        show_only = window and not args.save_vis
+        outputs.append(Outputs(str(results / f'{name}.json'), None if show_only else str(overlays / f'{name}.mp4')))
+    return outputs
+
+
+def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, predictor: VISPredictor, window: bool,
+               stop: Stop) -> Report:
+    """Results and overlay of one source, as far as it can be read."""
+    start = time.perf_counter()
+    predictor.reset(live=args.live or source.live, again=None if source.live else source)
+    lag = predictor.lag
+    behind = ', results at the end' if lag is None else f', {lag} frames behind' if lag else ''
+    print(f'{type(predictor.model).__name__} on {predictor.device}{behind}: {source.name}', flush=True)
+    # Where nothing tells the category ids, the labels stand for them.
+    writer = ResultsWriter(outputs.results, [predictor.video_id], predictor.category_ids or range(1000),
+                           dict(source=source.name, time=time.time()))
+    with closing(writer), closing(View(outputs.overlay, args.fps or source.fps or 10., window, predictor.classes,
+                                       args.thresh, stop)) as view:
+        frames, fault = track(source, predictor, writer, view, stop, args.max_frames)
+        writer.join()
+    drawn = [] if view.fault or not view.path else [f'{view.path} (instances with a score of {args.thresh:g} or more)']
+    print(', '.join([outputs.results, *drawn]), flush=True)
+    return Report(source.name, frames, len(predictor.tracks), time.perf_counter() - start, outputs, fault or view.fault)
+
+
+def run_sources(args: argparse.Namespace, outputs: List[Outputs], predictor: VISPredictor, window: bool,
+                damaged: Optional[DamagedFrames], model_files: Sequence[str]) -> List[Report]:
+    """All sources one after another; what is wrong with one is told and the next begins."""
+    reports = []
+    with Stop() as stop:
+        for name, own in zip(args.sources, outputs):
+            if stop.asked:
+                break
+            try:
+                source = open_source(name, damaged)
+                check_outputs(own, [name, *getattr(source, 'files', ()), *args.sources, *model_files])
+                reports.append(run_source(args, source, own, predictor, window, stop))
+            except Exception as error:  # a bug is told in the table by its sentence and kept for the end
+                reports.append(Report(name, 0, 0, 0., own, error))
+            if reports[-1].fault:
+                print(describe(reports[-1].fault).text, flush=True)
+    return reports
+
+
+def table(reports: Sequence[Report]) -> str:
+    """A line a source."""
+    rows = [('source', 'frames', 'tracks', 'seconds', 'results')]
+    rows += [(printable(report.source), str(report.frames), str(report.tracks), f'{report.seconds:.1f}',
+              report.outputs.results if report.frames else 'none') for report in reports]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [f'{row[0]:<{widths[0]}}  ' + '  '.join(f'{cell:>{width}}' for cell, width in zip(row[1:4], widths[1:4]))
+             + f'  {row[4]}' for row in rows]
+    return '\n'.join(line + (f': {error_sentence(report.fault)}' if report and report.fault else '')
+                     for line, report in zip(lines, [None, *reports]))
 
 
 def main() -> None:
     args = parse_args()
     config, checkpoint = choose_model(args)
     damaged = DamagedFrames() if args.use_damaged_frames else None
-    source = open_source(args.source, damaged)  # before the model: a wrong name is told at once
-    overlay, window = choose_outputs(args, source, str(find_config(config)), checkpoint)
+    window = args.show and has_display()
+    outputs = name_outputs(args, window)
+    if args.show and not window:
+        print(f'There is no display to show pictures on: they go to {Path(outputs[0].overlay)}.')
+    model_files = [str(find_config(config)), checkpoint]
+    many = len(outputs) > 1
+    if not many:  # before the model: a wrong name is told at once
+        source = open_source(args.sources[0], damaged)
+        check_outputs(outputs[0], [args.sources[0], *getattr(source, 'files', ()), *model_files])
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
                              load_anyway=args.load_anyway, compiled=args.compile)
-    predictor.reset(live=args.live or source.live, again=None if source.live else source)
-    lag = ', results at the end' if predictor.lag is None else f', {predictor.lag} frames behind' if predictor.lag else ''
-    print(f'{type(predictor.model).__name__} on {predictor.device}{lag}: {source.name}', flush=True)
-    # Where nothing tells the category ids, the labels stand for them.
-    writer = ResultsWriter(args.out, [predictor.video_id], predictor.category_ids or range(1000),
-                           dict(source=source.name, time=time.time()))
-    with Stop() as stop, closing(writer), \
-            closing(View(overlay, args.fps or source.fps or 10., window, predictor.classes, args.thresh, stop)) as view:
-        fault = track(source, predictor, writer, view, stop, args.max_frames)
-        writer.join()
-    print(', '.join(filter(None, [args.out, None if view.fault else view.path])), flush=True)
+    if many:
+        reports = run_sources(args, outputs, predictor, window, damaged, model_files)
+        print(table(reports), flush=True)
+    else:
+        with Stop() as stop:
+            reports = [run_source(args, source, outputs[0], predictor, window, stop)]
     if damaged:
         print(damaged, flush=True)
-    if fault or view.fault:
-        raise fault or view.fault
+    faults = [report.fault for report in reports if report.fault]
+    if many and faults and all(isinstance(fault, InputError) for fault in faults):
+        raise InputError(f'{len(faults)} of {len(args.sources)} sources have failed.')
+    if faults:
+        raise next((fault for fault in faults if not isinstance(fault, InputError)), faults[0])
 
 
 if __name__ == '__main__':

@@ -131,7 +131,7 @@ def main() -> None:
         tracks = len(drawings[0].tracks.get(video.video_id, []))
         if args.format == 'sheet':
             sheet = draw_sheet(video, frame_folder(args.frames, video), drawings, args.columns, args.width,
-                               damaged)
+                               damaged, name)
             path = Path(args.out) / f'{name}.jpg'
             sheets.append(sheet) if one_sheet else write_image(path, sheet)
         else:

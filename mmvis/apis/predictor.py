@@ -27,7 +27,7 @@ from mmvis.errors import InputError
 from mmvis.models.base import VISModel
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.registry import DATASETS, MODELS
-from mmvis.structures import FrameInstances, TrackScore, VideoInfo
+from mmvis.structures import FrameInstances, TrackHistory, TrackScore, TrackVerdict, VideoInfo
 
 from .sources import ReadAgain, Source, open_source
 
@@ -60,7 +60,9 @@ class VISPredictor:
         classes: name of each label; None if neither the config nor the checkpoint nor the annotation file tells.
         category_ids: the id of each label in the annotation file; None as ``classes``.
         video: what is known of the current video; None before its first frame.
-        tracks: verdicts on the tracks of the video that was finished last, in the order of a results file.
+        tracks: one verdict for each track that was shown in the video that was finished last: class, score, first and
+            last frame, frames seen; complete when the frames that ``finish`` gives have been taken.
+        entries: what a results file has of that video, in its order: a track may have several, one a class.
 
     Raises:
         FileNotFoundError, ValueError: one sentence on what is wrong with config, checkpoint, device or precision.
@@ -89,7 +91,8 @@ class VISPredictor:
         self.classes, self.category_ids = _find_classes(dataset, report.dataset_meta)
         if self.classes is not None:
             check_classes(self.model, len(self.classes), dataset['type'])
-        self.tracks: List[TrackScore] = []
+        self.entries: List[TrackScore] = []
+        self._last_history = TrackHistory()
         self._turn = _Turn()
         self._begin(1)
 
@@ -113,6 +116,10 @@ class VISPredictor:
     def video(self) -> Optional[VideoInfo]:
         return None if self._run is None else self._run.video
 
+    @property
+    def tracks(self) -> List[TrackVerdict]:
+        return self._last_history.verdicts(self.entries)
+
     def reset(self, video_id: Union[int, str] = 1, live: bool = False,
               again: Optional[Iterable[np.ndarray]] = None) -> None:
         """Begin a new video; what is left of the present one is dropped.
@@ -133,6 +140,7 @@ class VISPredictor:
         self.frame_idx = 0  # of the next frame
         self._run: Optional[VideoRun] = None
         self._final: Deque[FrameInstances] = deque()
+        self._history = TrackHistory()
         self._owner = object()  # of the video: run() knows its own by it
 
     def step(self, frame: np.ndarray) -> Optional[FrameInstances]:
@@ -161,13 +169,13 @@ class VISPredictor:
             self._run = VideoRun(self.model, chunk['video'], num_labels, self._mode, self._images)
         self.frame_idx += 1
         self._final.extend(self._run.step(chunk['inputs']).frames)
-        return self._select(self._final.popleft()) if self._final else None
+        return self._history.add(self._select(self._final.popleft())) if self._final else None
 
     def finish(self) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
-        """End of the video: the frames that ``step`` still owes and the verdicts on the tracks; then a new one begins.
+        """End of the video: the frames that ``step`` still owes and the entries of a results file; then a new one begins.
 
         The frames are made one by one, when they are taken; they may be taken once, also after a new video has begun.
-        A verdict gives class and score of a track for the whole video. The frames that ``step`` has returned are not
+        An entry gives class and score of a track for the whole video. The frames that ``step`` has returned are not
         kept: join them with ``VideoResult.from_frames`` if you have kept them.
 
         Raises:
@@ -177,16 +185,17 @@ class VISPredictor:
             return self._finish()
 
     def _finish(self) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
-        frames, self.tracks = iter(()), []
+        frames, self.entries, self._last_history = iter(()), [], self._history
         if self._run is not None:
             last = self._run.finish()
-            frames = map(self._select, itertools.chain(self._final, last.frames))
-            self.tracks = last.scores
+            history = self._history
+            frames = (history.add(self._select(frame)) for frame in itertools.chain(self._final, last.frames))
+            self.entries = last.scores
         self._begin(self.video_id, self._mode.live)
-        return frames, self.tracks
+        return frames, self.entries
 
     def run(self, source: Union[Source, Iterable[np.ndarray]]) -> Iterator[Tuple[int, FrameInstances]]:
-        """A whole video, or a camera until it is stopped; afterwards ``tracks`` holds the verdicts.
+        """A whole video, or a camera until it is stopped; afterwards ``tracks`` and ``entries`` hold the verdicts.
 
         Args:
             source: whatever ``open_source`` takes, or frames as ``step`` takes them. Cameras and streams are live. What

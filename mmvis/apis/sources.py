@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Union
+from typing import Iterable, Iterator, List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_
 from mmvis.formats.pictures import PICTURES, natural_order
 from mmvis.visualization.writers import quiet_opencv
 
+VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ts', '.webm', '.wmv')
 _TIMEOUT_MS = 10_000  # of a stream that does not answer
 _VIDEO_DEVICES = 81  # major number of cameras (/dev/video0) on Linux
 _LONGEST_GAP = 1000  # reads in a row that may fail in the middle of a file
@@ -95,6 +96,37 @@ def open_source(source: Source, on_damage: Optional[OnDamage] = None) -> FrameSo
         return _Pictures(name, _expand(name), on_damage)
     raise InputMissingError(f'There is no file or folder {name}. A camera is given by its number, a stream by its '
                             f'address (rtsp://...), pictures by a folder or a glob.')
+
+
+def expand_sources(names: Sequence[str]) -> List[str]:
+    """The sources that names stand for: a folder of videos stands for each of them, a glob of videos likewise; anything
+    else, a folder or glob of pictures among it, is one source.
+
+    Raises:
+        InputMissingError: nothing is named like a glob.
+    """
+    found: List[str] = []
+    for name in names:
+        if '://' not in name and os.path.isdir(name):
+            found += _videos_of(name) or [name]
+        elif '://' not in name and not os.path.exists(name) and glob.has_magic(name):
+            files = natural_order(path for path in glob.glob(name, recursive=True) if not os.path.isdir(path))
+            if not files:
+                raise InputMissingError(f'No file is named like {name}.')
+            videos = [path for path in files if path.lower().endswith(VIDEOS)]
+            found += videos if len(videos) == len(files) else [name]
+        else:
+            found.append(name)
+    return found
+
+
+def _videos_of(folder: str) -> List[str]:
+    """The videos of a folder without pictures."""
+    with of_user_path(folder, 'cannot be listed'):
+        names = [name for name in os.listdir(folder) if not name.startswith('.')]
+    if any(name.lower().endswith(PICTURES) for name in names):
+        return []
+    return [os.path.join(folder, name) for name in natural_order(names) if name.lower().endswith(VIDEOS)]
 
 
 def _check_kind(name: str) -> None:

@@ -7,7 +7,8 @@ and video ids are those of the annotation file. ``frame_idx`` is 0-based in the 
 """
 from .frame_instances import FrameInstances
 from .rle import RLE, decode_rle, encode_crop, encode_mask, encode_masks
+from .track_history import TrackHistory, TrackVerdict
 from .video_result import TrackScore, VideoInfo, VideoResult, VideoTrack, with_empty_masks
 
-__all__ = ['FrameInstances', 'RLE', 'TrackScore', 'VideoInfo', 'VideoResult', 'VideoTrack',
+__all__ = ['FrameInstances', 'RLE', 'TrackHistory', 'TrackScore', 'TrackVerdict', 'VideoInfo', 'VideoResult', 'VideoTrack',
            'decode_rle', 'encode_crop', 'encode_mask', 'encode_masks', 'with_empty_masks']

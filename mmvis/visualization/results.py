@@ -174,13 +174,16 @@ def draw_video(video: VideoRecord, folder: str, drawings: Sequence[Drawing],
 
 
 def draw_sheet(video: VideoRecord, folder: str, drawings: Sequence[Drawing], columns: int, width: int,
-               on_damage: Optional[OnDamage] = None) -> np.ndarray:
-    """A contact sheet of frames at equal distances: a row for each drawing, uint8 [height, width, 3] BGR."""
+               on_damage: Optional[OnDamage] = None, name: str = '') -> np.ndarray:
+    """A contact sheet of frames at equal distances: a row for each drawing under the ``name`` of the video, uint8
+    [height, width, 3] BGR."""
     frames = np.unique(np.linspace(0, video.num_frames - 1, columns).round().astype(int)).tolist()
     rows = [contact_sheet([picture for _, picture in draw_video(video, folder, [drawing], frames, on_damage)],
                           len(frames), width) for drawing in drawings]
-    return rows[0] if len(rows) == 1 else np.vstack([_with_title(row, drawing.title)
-                                                     for row, drawing in zip(rows, drawings)])
+    titles = [f'{name}: {drawing.title}' if name else drawing.title for drawing in drawings]
+    if len(rows) == 1:
+        return _with_title(rows[0], name) if name else rows[0]
+    return np.vstack([_with_title(row, title) for row, title in zip(rows, titles)])
 
 
 def _with_title(picture: np.ndarray, title: str) -> np.ndarray:

@@ -86,6 +86,24 @@ def assert_equal(frames, expected):
         assert frame.masks == other.masks
 
 
+def assert_verdicts(tracks, frames, entries):
+    """One a track that was seen, with the best of its entries."""
+    seen = {}
+    for frame in frames:
+        for track_id, rle in zip(frame.track_ids.tolist(), frame.masks):
+            if rle is not None:
+                seen.setdefault(track_id, []).append(frame.frame_idx)
+    scored = {entry.track_id for entry in entries} & set(seen)
+    assert {track.track_id for track in tracks} == scored and len(tracks) == len(scored)
+    for track in tracks:
+        frames_of_it = seen[track.track_id]
+        assert (track.first_frame, track.last_frame, track.num_frames) == (frames_of_it[0], frames_of_it[-1],
+                                                                           len(frames_of_it))
+        best = max((entry for entry in entries if entry.track_id == track.track_id), key=lambda entry: entry.score)
+        assert (track.label, track.score) == (best.label, pytest.approx(best.score))
+    assert [track.score for track in tracks] == sorted((track.score for track in tracks), reverse=True)
+
+
 @pytest.mark.parametrize('name', MODELS)
 def test_a_folder_gives_what_the_test_loop_gives(data, tmp_path, name):
     predictor = make_predictor(data, name)
@@ -101,7 +119,8 @@ def test_a_folder_gives_what_the_test_loop_gives(data, tmp_path, name):
     results = list(predictor.run(folder_of(data)))
     assert [frame_idx for frame_idx, _ in results] == list(range(NUM_FRAMES))
     assert_equal([frame for _, frame in results], keep.frames)
-    assert predictor.tracks == keep.scores and len(keep.scores) > 2
+    assert predictor.entries == keep.scores and len(keep.scores) > 2
+    assert_verdicts(predictor.tracks, keep.frames, keep.scores)
     assert any(rle for frame in keep.frames for rle in frame.masks)
 
 
@@ -115,7 +134,8 @@ def test_step_is_late_by_lag_frames_and_finish_gives_the_rest(data, name, lag):
         rest, tracks = predictor.finish()
         assert not isinstance(rest, list)  # one by one
         assert [frame.frame_idx for frame in rest] == list(range(9 - lag, 9))
-        assert len(tracks) == 3 and predictor.tracks == tracks
+        assert len(tracks) == 3 and predictor.entries == tracks
+        assert [(track.first_frame, track.last_frame, track.num_frames) for track in predictor.tracks] == [(0, 8, 9)] * 3
     rest, tracks = predictor.finish()
     assert list(rest) == [] == tracks
 

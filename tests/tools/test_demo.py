@@ -287,3 +287,32 @@ def test_a_bug_in_the_middle_keeps_what_was_done_and_its_traceback(tool, folder,
     with pytest.raises(ZeroDivisionError):  # the first error is told
         tool(folder, '--out', 'r.json', '--save_vis', 'o.mp4')
     assert cv2.VideoCapture('o.mp4').get(cv2.CAP_PROP_FRAME_COUNT) == 4
+
+
+def test_many_sources_have_an_output_each_and_a_broken_one_ends_nothing(tool, folder, tmp_path, capsys):
+    """A folder of videos, a glob of videos and a folder of pictures; two videos of one name; one that is none."""
+    for place in ('clips', 'more'):
+        (tmp_path / place).mkdir()
+        with VideoFile(tmp_path / place / 'a.mp4', fps=4) as video:
+            for number in range(NUM_FRAMES):
+                video.add(noise(number))
+    (tmp_path / 'clips' / 'b.mp4').write_bytes(b'no video')
+    with pytest.raises(InputError, match='1 of 4 sources have failed'):
+        tool('clips', 'more/*.mp4', folder, '--out', 'out', '--thresh', '0.2')
+    for name in ('a', 'a_2', 'frames'):
+        check_files(f'out/{name}.json', f'out/{name}.mp4')
+    assert not [name for name in os.listdir('out') if name.startswith('b')]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:3] for line in lines[-4:]] == [['7', '3'], ['0', '0'], ['7', '3'], ['7', '3']]
+    assert 'none: ' in lines[-3] and 'b.mp4' in lines[-3]
+    assert 'out/a.json, out/a.mp4 (instances with a score of 0.2 or more)' in lines
+
+
+def test_an_overlay_never_replaces_one_of_the_sources(tool, tmp_path):
+    for name in 'ab':
+        with VideoFile(tmp_path / f'{name}.mp4') as video:
+            video.add(noise(0))
+    before = (tmp_path / 'b.mp4').read_bytes()
+    with pytest.raises(InputError, match='2 of 2 sources have failed'):
+        tool('a.mp4', 'b.mp4', '--out', '.')
+    assert (tmp_path / 'b.mp4').read_bytes() == before
