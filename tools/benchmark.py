@@ -18,6 +18,7 @@ run lengths included, for systems that decide later than frame by frame. docs/be
 protocol of its paper: no reading, resizing, masks or run lengths.
 
 ``training`` measures whole training steps (forward, backward, optimizer) of CONFIG on clips of two sample videos.
+With ``--loader`` it measures whether the data loader keeps up with these steps.
 ``evaluation`` measures the way from a results file to AP beside mmdet's; docs/evaluation.md has results.
 """
 import argparse
@@ -48,6 +49,7 @@ from mmengine.registry import DefaultScope, init_default_scope  # noqa: E402
 from torch import nn  # noqa: E402
 
 from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
+from benchmark_loader import add_arguments as add_loader_arguments, benchmark_loader  # noqa: E402
 from benchmark_vit import (DEFAULT_VIDEOS, PlainFrames, add_network_arguments, print_plain, time_network,  # noqa: E402
                            videos_of)
 from benchmark_weights import see_ten_objects  # noqa: E402
@@ -100,6 +102,7 @@ def parse_args() -> argparse.Namespace:
     training.add_argument('--threads', type=number_in(1), default=2, metavar='N', help='number of threads (2)')
     training.add_argument('--amp', action='store_true', help='mixed precision, as in tools/train.py')
     training.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
+    add_loader_arguments(training)
     network = commands.add_parser('network', help="VidEoMT's network alone, by the protocol of its paper")
     add_network_arguments(network)
     for command in (inference, training, network):
@@ -392,12 +395,18 @@ def benchmark_training(args: argparse.Namespace) -> None:
         dataset = DATASETS.build(dict(build_options(cfg.train_dataloader.dataset), type='VISDataset',
                                       ann_file=str(root / 'train.json'), img_prefix=str(root / 'train/JPEGImages')))
         batch = clip_collate([dataset[index % len(dataset)] for index in range(size)])
+
+        def step(data: Dict) -> None:
+            model.train_step(data, optimizer)
+            if args.device != 'cpu':
+                torch.cuda.synchronize(args.device)
+
+        if args.loader is not None:
+            return benchmark_loader(cfg, args, dataset, size, step)
     seconds = []
     for _ in range(WARM_UP + args.steps):
         begin = time.perf_counter()
-        model.train_step(copy.deepcopy(batch), optimizer)
-        if args.device != 'cpu':
-            torch.cuda.synchronize(args.device)
+        step(copy.deepcopy(batch))
         seconds.append(time.perf_counter() - begin)
     height, width = batch['inputs'][0].shape[-2:]
     print(f'{processor()}, torch {torch.__version__}, {args.device}, {args.threads} threads, {time.strftime("%Y-%m-%d")}')
