@@ -12,9 +12,13 @@ submit() {
     # What the job needs and cannot find by itself: sbatch starts a copy of the script, which lies in another folder.
     MMVIS_TOOLS=$(CDPATH='' cd -- "$TOOLS" && pwd)
     export MMVIS_TOOLS PYTHON CPUS_PER_TASK SRUN_ARGS
+    case " ${SBATCH_ARGS:-} " in  # who asks for GPUs in another way does not want these, too
+        *" --gres"* | *" --gpus"*) GRES= ;;
+        *) GRES=--gres=gpu:$GPUS_PER_NODE ;;
+    esac
     # SBATCH_ARGS is a list of arguments, so it is not quoted.
     # shellcheck disable=SC2086
-    exec sbatch -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \
+    exec sbatch -p "$PARTITION" --job-name="$JOB_NAME" $GRES --ntasks="$GPUS" \
         --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="$CPUS_PER_TASK" --requeue --open-mode=append \
         --signal=B:USR1@"${SECONDS_BEFORE_END:-300}" ${SBATCH_ARGS:-} "$SCRIPT" "$@"
 }

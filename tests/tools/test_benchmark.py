@@ -43,6 +43,17 @@ def test_whole_videos_of_a_system_that_decides_later(python):
     assert '10.0 objects a frame' in done.stdout and 'videos of 4 frames' in done.stdout
 
 
+def test_the_data_loader_beside_the_training(python):
+    command = [python, ROOT / 'tools/benchmark.py', 'training', 'sipmask_r18_sample.py', '--loader', '0', '1', '--steps', '1',
+               '--batch-size', '1', '--threads', '1', '--cfg-options', 'data_root=nowhere']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'data: sample videos (' in done.stdout and 'nowhere' in done.stdout
+    rows = re.findall(r'^\| (\d) \| (\d+\.\d) \| (\d+\.\d) \| (\d+) % \|$', done.stdout, re.M)
+    assert [row[0] for row in rows] == ['0', '1']
+    assert all(row[1] == row[2] and float(row[1]) > 0 and 0 <= int(row[3]) < 100 for row in rows)
+
+
 @pytest.mark.parametrize('args, sentence', [
     (['no_such_config.py'], 'no_such_config.py'),
     (['masktrack_rcnn_r18_fpn_sample.py', '--precision', 'fp16'], 'needs CUDA'),

@@ -242,6 +242,8 @@ def test_slurm_scripts_submit_themselves(cluster):
         assert {'--requeue', '--signal=B:USR1@300', '--open-mode=append', '--exclusive', '--mem=0'} <= set(words)
         assert words[-3 - len(args):] == [str(ROOT / 'tools' / script), 'gpu', 'a job', *args]
         assert cluster(script, 'gpu') == (1, [])
+        code, words = cluster(script, 'gpu', 'a job', *args, GPUS='4', SBATCH_ARGS='--mem=0 --gpus-per-task=1')
+        assert code == 0 and '--gpus-per-task=1' in words and not any(word.startswith('--gres') for word in words)
 
 
 @pytest.mark.parametrize('restarts, resume', [('', []), ('0', []), ('1', ['--resume'])])
