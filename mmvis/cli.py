@@ -103,10 +103,11 @@ def run_tool(main: Callable[[], object], tell: Optional[Callable[[Failure], None
         except KeyboardInterrupt as stop:
             _leave(128 + getattr(stop, 'number', signal.SIGINT))
         except Exception as error:
-            failure = describe(error)
-            _write_to_log(failure)
-            (tell or print_failure)(failure)
-            _leave(1)
+            with handled(lambda *signal_: None, 'SIGTERM', 'SIGUSR1'):  # what went wrong is told to its end
+                failure = describe(error)
+                _write_to_log(failure)
+                (tell or print_failure)(failure)
+                _leave(1)
     _check_streams(streams)
 
 

@@ -140,6 +140,21 @@ run_tool(main)
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, b'tidied\n', b'')
 
 
+def test_a_failure_is_told_to_its_end_whatever_signals_come():
+    told = []
+
+    def tell(failure):
+        os.kill(os.getpid(), signal.SIGTERM)  # as the launcher of a job does when another process fails, too
+        told.append(failure.text)
+
+    def main():
+        raise InputError('what happened')
+
+    with pytest.raises(SystemExit) as stop:
+        run_tool(main, tell)
+    assert stop.value.code == 1 and told == ['error: what happened']
+
+
 def test_ctrl_c_during_the_imports_of_a_tool_is_one_line():
     tool = subprocess.Popen([sys.executable, '-X', 'importtime', ROOT / 'tools/check_results.py', '--help'],
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

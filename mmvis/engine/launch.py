@@ -195,7 +195,8 @@ def spawn(function: Callable, num_processes: int, *args, job: str = '') -> None:
         address = os.environ['MASTER_ADDR']
         name = f'{job} {address} {num_nodes} {num_processes}'
         port = environment_number('PORT', environment_number('MASTER_PORT', port_of(zlib.crc32(name.encode()))))
-        print(f'Machine {node_rank + 1} of {num_nodes}, {num_processes} processes: meeting at {address}, port {port}.', flush=True)
+        print(f'Machine {node_rank + 1} of {num_nodes}, {num_processes} processes: meeting at {address}, port {port}.',
+              flush=True)
     else:
         address, port = '127.0.0.1', environment_number('PORT', _free_port())
     variables = {'WORLD_SIZE': str(num_nodes * num_processes), 'MASTER_ADDR': address, 'MASTER_PORT': str(port)}

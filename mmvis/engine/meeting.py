@@ -18,7 +18,8 @@ from mmvis.errors import InputError, LostProcess
 from .launch import TIMEOUT_SECONDS
 
 _TELL_SECONDS, _LONGEST_PAUSE = 5., 1.
-_TIMEOUTS = re.compile('Timed out waiting|Watchdog caught collective operation timeout|Timeout waiting for|timed out after|wait timeout')
+_TIMEOUTS = re.compile('Timed out waiting|Watchdog caught collective operation timeout|Timeout waiting for|timed out after|'
+                       'wait timeout')
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|remote process exited|recvValue failed|sendBytes failed|'
                    'failed to recv|Connection was likely closed|Socket Timeout|unhandled system error')
 
@@ -76,8 +77,8 @@ class Meeting:
         try:
             return self._store.add(key, number)
         except RuntimeError as error:
-            raise LostProcess('The process that all others meet at, process 0 of the job, is gone: what it, or its machine, has '
-                              'said tells why.') from error
+            raise LostProcess('The process that all others meet at, process 0 of the job, is gone: what it, or its machine, '
+                              'has said tells why.') from error
 
 
 _ADVICE = ('it hangs, or its machine is gone. With patience for more: --cfg-options env_cfg.dist_cfg.timeout=SECONDS.')
@@ -103,6 +104,6 @@ def _reason(text: str, seconds: float) -> Optional[str]:
     if _TIMEOUTS.search(text):
         return f'Process {get_rank()} of the job has waited {seconds:g} s for another in vain: {_ADVICE}'
     if _LOST.search(text):
-        return (f'Process {get_rank()} of the job has lost another one: what that, or the launcher on its machine, has said tells '
-                'why.')
+        return (f'Process {get_rank()} of the job has lost another one: what that, or the launcher on its machine, has said '
+                'tells why.')
     return None

@@ -28,11 +28,11 @@ def follow_rate(wanted: Sequence[float], optim_wrapper: OptimWrapper, schedulers
         return None
     factor = factors[0]
     if not all(math.isclose(other, factor, rel_tol=1e-6) for other in factors):
-        return ('The learning rates of the config have changed, each in its own way, since the checkpoint was written: those of '
-                'the checkpoint go on.')
+        return ('The learning rates of the config have changed, each in its own way, since the checkpoint was written: '
+                'those of the checkpoint go on.')
     if not scaled:
-        return (f'The learning rate of the checkpoint goes on, which is {1 / factor:g} times that of this config: it was scaled, '
-                'or the config was changed. With --auto-scale-lr it follows the clips a step.')
+        return (f'The learning rate of the checkpoint goes on, which is {1 / factor:g} times that of this config: it was '
+                'scaled, or the config was changed. With --auto-scale-lr it follows the clips a step.')
     for group in optim_wrapper.param_groups:
         for name in ('lr', 'initial_lr'):
             if name in group:

@@ -76,7 +76,7 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         runner.call_hook('before_train_iter', batch_idx=idx, data_batch=batches)
         # of mmengine: how many gradients make a step, how many are there, that the last step is none of its own
         wrapper._accumulative_counts, wrapper._inner_count, wrapper._max_counts = len(batches), 0, -1
-        counters = [module for module in runner.model.modules() if isinstance(module, StepCounter)]
+        counters = [module for module in runner.model.modules() if isinstance(module, StepCounter)] if len(batches) > 1 else []
         outputs = []
         for number, batch in enumerate(batches, start=1):
             for counter in counters:

@@ -83,7 +83,8 @@ def recorded(work_dir, column):
 
 @pytest.mark.parametrize('by_iterations', [False, True], ids=['epochs', 'iterations'])
 def test_accumulated_gradients_are_those_of_one_batch(data_root, tmp_path, by_iterations):
-    options = {'train_dataloader.batch_sampler.group_by_aspect': False, 'train_dataloader.collate_fn': dict(type='clip_collate')}
+    options = {'train_dataloader.batch_sampler.group_by_aspect': False,
+               'train_dataloader.collate_fn': dict(type='clip_collate')}
     if not by_iterations:
         options['param_scheduler'] = [dict(type='CosineAnnealingLR', T_max=3, convert_to_iter_based=True)]
     one = train(data_root, tmp_path / 'one', by_iterations, **options, **{'train_dataloader.batch_size': 4})
@@ -112,7 +113,8 @@ def warnings_of(capfd):
 def test_a_scaled_rate_follows_the_clips_of_a_resumed_step(data_root, tmp_path, by_iterations, capfd):
     scaled = {'default_hooks.checkpoint.interval': 4 if by_iterations else 1,
               'default_hooks.checkpoint.by_epoch': not by_iterations, 'auto_scale_lr.enable': True, 'param_scheduler': [
-        dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=6), dict(type='MultiStepLR', by_epoch=False, milestones=[8], end=12),
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=6),
+        dict(type='MultiStepLR', by_epoch=False, milestones=[8], end=12),
         dict(type='CosineAnnealingLR', by_epoch=False, begin=3, end=12, T_max=20)]}
     half = {**scaled, 'train_cfg.max_iters': 4} if by_iterations else {**scaled, 'train_cfg.max_epochs': 1}
     train(data_root, tmp_path / 'a', by_iterations, **half)
