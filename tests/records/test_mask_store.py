@@ -1,9 +1,11 @@
 """The exact store of mask logits, against keeping everything."""
+import gc
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,29 @@ def test_a_file_takes_over_above_the_limit(tmp_path, monkeypatch):
     for own, other in zip(filed.frames(range(6)), kept.frames(range(6)), strict=True):
         assert own.keys() == other.keys()
         assert all(np.array_equal(own[row], other[row]) for row in own)
+
+
+def test_memory_is_flat_above_the_limit(tmp_path, monkeypatch):
+    """By what is allocated: a frame leaves its length behind, and reading holds one piece at a time."""
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    frames = [scenes('smooth', 6, (24, 40), seed) for seed in range(5)]
+    store, early, late = MaskStore(limit=20_000), 50, 300
+    tracemalloc.start()
+    try:
+        for index in range(late):
+            store.add(frames[index % 5])
+            if index == early:
+                gc.collect()
+                begin, _ = tracemalloc.get_traced_memory()
+        gc.collect()
+        added = tracemalloc.get_traced_memory()[0] - begin
+        tracemalloc.reset_peak()
+        count = sum(1 for _ in store.frames(range(6)))
+        read = tracemalloc.get_traced_memory()[1] - begin
+    finally:
+        tracemalloc.stop()
+    assert count == late and store.num_bytes > 10 * store.limit
+    assert added < 64 * (late - early) + 8192 and read < added + 200_000
 
 
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs a device that is always full')
