@@ -1,9 +1,30 @@
-"""The learning rate of a training that goes on with another number of clips a step."""
+"""Learning rate and schedules of a training that goes on with another number of clips a step."""
 import math
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+
+
+#: What of the state of a schedule moves; the rest is its config.
+_MOVING = 'last_step', '_global_step', '_last_value', 'base_values'
+
+
+def restore_schedule(scheduler: _ParamScheduler, state: Dict[str, Any], stretch: float = 1.) -> None:
+    """Put a schedule back where it was.
+
+    Args:
+        scheduler: as the config builds it.
+        state: its ``state_dict`` of the checkpoint.
+        stretch: iterations of an epoch now / then, for one that is given in epochs and counts iterations
+            (``convert_to_iter_based``): its length is that of now, and the same part of it is done.
+    """
+    if stretch == 1:
+        return scheduler.load_state_dict(state)
+    now = scheduler.state_dict()
+    scheduler.load_state_dict({**now, **{name: state[name] for name in _MOVING}})
+    scheduler.last_step = round(state['last_step'] * stretch)
+    scheduler._global_step = scheduler.last_step + state['_global_step'] - state['last_step']
 
 
 def base_rates(optim_wrapper: OptimWrapper) -> List[float]:

@@ -8,7 +8,7 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -41,7 +41,7 @@ from .hooks import DamagedFramesHook
 from .launch import init_dist
 from .meeting import lost_processes_told, patience
 from .preemption import PassingCheckpointHook, StopRequest
-from .resumed_rate import base_rates, follow_rate
+from .resumed_rate import base_rates, follow_rate, restore_schedule
 from .rng import get_rng_state, set_rng_state
 from .steps import StepLoader, describe_step
 from .work_dir import hold_work_dir
@@ -324,8 +324,7 @@ class VISRunner(Runner):
                     f'optimizer with {len(state["optimizer"].get("state", ()))} states']
         if self.param_schedulers is not None and 'param_schedulers' in state:
             with putting_back(filename, 'param_schedulers'):
-                for scheduler, values in zip(_flat(self.param_schedulers), _flat(state['param_schedulers'])):
-                    scheduler.load_state_dict(values)
+                self._restore_schedules(_flat(state['param_schedulers']), self.train_loop.stretch(meta))
             restored.append(f'{len(_flat(state["param_schedulers"]))} schedules')
         scaled = bool((self.auto_scale_lr or {}).get('enable', False))
         if line := follow_rate(rates, self.optim_wrapper, _flat(self.param_schedulers or []), scaled):
@@ -348,6 +347,13 @@ class VISRunner(Runner):
         self.logger.info(f'Resumed {filename}: {"; ".join(restored)}.')
         if self.iter >= self.max_iters:
             self.logger.info(f'All {self.max_iters} iterations of this training are done already.')
+
+    def _restore_schedules(self, states: List[Dict[str, Any]], stretch: float) -> None:
+        """Put the schedules back; those that are given in epochs and count iterations are stretched."""
+        schedulers, configs = _flat(self.param_schedulers), self.cfg.get('param_scheduler')
+        configs = configs if isinstance(configs, list) and len(configs) == len(schedulers) else [{}] * len(schedulers)
+        for scheduler, state, config in zip(schedulers, states, configs):
+            restore_schedule(scheduler, state, stretch if config.get('convert_to_iter_based') else 1.)
 
     def save_checkpoint(self, out_dir: str, filename: str, file_client_args: None = None, save_optimizer: bool = True,
                         save_param_scheduler: bool = True, meta: Optional[Dict[str, Any]] = None, by_epoch: bool = True,

@@ -98,6 +98,10 @@ class EpochTrainLoop(EpochBasedTrainLoop):
             self.runner.logger.warning(f'An epoch had {iters_per_epoch} iterations in the checkpoint and has {length} '
                                        f'now: iteration {meta["iter"]} is now iteration {self._iter}.')
 
+    def stretch(self, meta: Dict[str, Any]) -> float:
+        """How many iterations an epoch has for one of the checkpoint's."""
+        return len(self.dataloader) / max(meta['iters_per_epoch'], 1)
+
     def _validate(self, done: int, total: int) -> None:
         """Validate when it is time; the draws of the training do not depend on it."""
         if self.runner.val_loop is None or not self.val_interval or done < self.val_begin:
@@ -154,6 +158,9 @@ class IterTrainLoop(EpochTrainLoop):
                 f'A step took {meta["clips_a_step"]} clips in the checkpoint and takes {total} now: the training goes on with '
                 f'iteration {self._iter + 1} of {self._max_iters}, in which its schedules count, and with the clips behind the '
                 f'{seen} that it has seen.')
+
+    def stretch(self, meta: Dict[str, Any]) -> float:
+        return 1.  # schedules and training count iterations
 
     def run(self) -> nn.Module:
         self.runner.call_hook('before_train')

@@ -137,6 +137,16 @@ def test_a_scaled_rate_follows_the_clips_of_a_resumed_step(data_root, tmp_path, 
         assert rates[8] == pytest.approx(expected[4])  # the warm-up goes on in its fifth iteration
 
 
+def test_a_schedule_of_epochs_that_counts_iterations_ends_with_the_training(data_root, tmp_path):
+    cosine = {'param_scheduler': [dict(type='CosineAnnealingLR', by_epoch=True, T_max=3, end=3, convert_to_iter_based=True)]}
+    train(data_root, tmp_path / 'a', **{**cosine, 'train_cfg.max_epochs': 1})  # 4 iterations
+    rest = train(data_root, tmp_path / 'a', resume=True, **cosine, **{'train_dataloader.batch_size': 1})
+    train(data_root, tmp_path / 'whole', **cosine, **{'train_dataloader.batch_size': 1})
+    expected = recorded(tmp_path / 'whole', 'lr')
+    later = {number: rate for number, rate in recorded(tmp_path / 'a', 'lr').items() if number >= 8}
+    assert rest.iter == 24 and later == pytest.approx({number: expected[number] for number in range(8, 24)})
+
+
 def test_the_rate_of_a_checkpoint_that_goes_on_is_said(data_root, tmp_path, capfd):
     one = {'train_cfg.max_epochs': 1, 'auto_scale_lr.base_batch_size': 1}
     train(data_root, tmp_path, **one, **{'auto_scale_lr.enable': True})
