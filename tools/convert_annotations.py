@@ -66,7 +66,9 @@ def read_source(args: argparse.Namespace) -> VideoSet:
         raise InputMissingError(f'{args.source}: there is no such file or folder.')
     if args.frames is not None and not args.frames.is_dir():
         kind = 'is no folder' if args.frames.exists() else 'is not there'
-        raise InputMissingError(f'--frames {args.frames} {kind}: the folder of the pictures is needed.')
+        cut = (': ffmpeg -i VIDEO -start_number 0 frames/%06d.png cuts a video into pictures'
+               if args.frames.suffix.lower() in ('.mp4', '.avi', '.mov', '.mkv', '.webm') else '')
+        raise InputMissingError(f'--frames {args.frames} {kind}: the folder of the pictures is needed{cut}.')
     videos = read_tracks(args) if args.format == RESULTS else FORMATS[args.format].read(args.source, args.frames)
     if args.classes:
         set_classes(videos, args.classes)

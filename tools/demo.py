@@ -37,6 +37,7 @@ from mmvis.evaluation import ResultsWriter  # noqa: E402
 from mmvis.structures import FrameInstances  # noqa: E402
 from mmvis.structures.output_file import check_outputs  # noqa: E402
 from mmvis.visualization import VideoFile, draw_frame, has_display  # noqa: E402
+from mmvis.visualization.appearance import AppearanceOrder  # noqa: E402
 from mmvis.visualization.names import safe_name  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,6 +134,7 @@ class View:
         self.path, self.window, self.classes, self.thresh, self.stop = path, window, classes, thresh, stop
         self.file = VideoFile(path, fps) if path else None
         self.fault: Optional[InputError] = None
+        self.order = AppearanceOrder()
 
     @property
     def is_drawing(self) -> bool:
@@ -141,7 +143,7 @@ class View:
     def add(self, image: np.ndarray, frame: FrameInstances) -> None:
         if not self.is_drawing:
             return
-        picture = draw_frame(image, frame, self.classes, self.thresh)
+        picture = draw_frame(image, frame, self.classes, self.thresh, numbers=self.order.numbers(frame))
         if self.file:
             with self._kept():
                 self.file.add(picture)

@@ -52,8 +52,9 @@ def find_videos(source: Path) -> List[Tuple[str, Path]]:
     if files_in(top, '.png'):
         return [(top.resolve().name, top)]
     inner = folders_in(top)
-    if len(inner) == 1 and not files_in(inner[0], '.png') and folders_in(inner[0]):  # Annotations/480p
-        inner = folders_in(inner[0])
+    levels = [folder for folder in inner if not files_in(folder, '.png')]
+    if levels and len(levels) == len(inner):  # Annotations/480p, beside it perhaps Full-Resolution
+        inner = folders_in(next((folder for folder in levels if folder.name == '480p'), levels[0]))
     videos = [(folder.name, folder) for folder in inner if files_in(folder, '.png')]
     if not videos:
         raise InputMissingError(f'{source}: there is no folder of PNG masks in it (Annotations/<video>/<frame>.png).')
@@ -119,7 +120,7 @@ def find_pictures(name: str, folder: Path, files: Sequence[Path], frames: Option
     else:
         parts = list(folder.absolute().parts)
         folders = [Path(*parts[:i], 'JPEGImages', *parts[i + 1:]) for i, part in enumerate(parts)
-                   if part == 'Annotations']
+                   if part.startswith('Annotations')]  # Annotations_unsupervised has the pictures of Annotations
         folders += [folder.parent.parent / 'JPEGImages' / name, folder.parent / 'JPEGImages' / name]
     for place in folders:
         by_stem = {path.stem: path for path in pictures_in(place)}
@@ -134,7 +135,7 @@ def find_pictures(name: str, folder: Path, files: Sequence[Path], frames: Option
 
 def _read_classes(source: Path) -> Optional[Dict[str, Dict[str, str]]]:
     """Name of the class by video and number; None where nothing tells them."""
-    for folder in (source, source.parent, source.parent.parent):
+    for folder in (source, *source.absolute().parents[:3]):
         for file in ('meta.json', 'davis_semantics.json'):
             path = folder / file
             if path.is_file():

@@ -128,7 +128,8 @@ def _find_pictures(name: str, place: Path, source: Path, frames: Optional[Path])
         folders = [frames / name, frames / name / 'img1', frames / 'images' / name, frames]
     else:
         base = source if source.is_dir() else source.parent
-        folders = [up / inner / name for up in (base, base.parent) for inner in ('images', 'image_02', 'JPEGImages')]
+        folders = [up / inner / name for up in (base, base.parent)
+                   for inner in ('images', 'image_02', 'training/image_02', 'JPEGImages')]
         folders += [place.parent.parent / 'img1', base.parent / name / 'img1']
     for folder in folders:
         paths = pictures_in(folder)

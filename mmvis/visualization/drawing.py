@@ -20,7 +20,7 @@ def track_color(track_id: int) -> Tuple[int, int, int]:
 
 
 def draw_frame(image: np.ndarray, frame: FrameInstances, classes: Optional[Sequence[str]] = None,
-               thresh: float = 0.3, alpha: float = 0.45) -> np.ndarray:
+               thresh: float = 0.3, alpha: float = 0.45, numbers: Optional[Sequence[int]] = None) -> np.ndarray:
     """A copy of a frame with its instances on it.
 
     Args:
@@ -29,20 +29,21 @@ def draw_frame(image: np.ndarray, frame: FrameInstances, classes: Optional[Seque
         classes: name of each label; without them the label's number is written.
         thresh: instances with a lower score in this frame are not drawn.
         alpha: weight of the colour over the masks, 0 to 1.
+        numbers: of the colour of each instance (``AppearanceOrder``); by default the track's id.
 
     Returns:
         uint8 [h, w, 3], BGR.
     """
     canvas = image.copy()
+    colors = [track_color(int(number)) for number in (frame.track_ids if numbers is None else numbers)]
     chosen = [i for i in range(len(frame)) if frame.scores[i] >= thresh]
     for i in chosen:
         if frame.masks[i] is not None:
-            _draw_mask(canvas, decode_rle(frame.masks[i]), track_color(int(frame.track_ids[i])), alpha)
+            _draw_mask(canvas, decode_rle(frame.masks[i]), colors[i], alpha)
     for i in chosen:
         label = int(frame.labels[i])
         name = classes[label] if classes is not None and label < len(classes) else str(label)
-        _draw_box(canvas, frame.boxes[i], f'{int(frame.track_ids[i])} {name} {frame.scores[i]:.2f}',
-                  track_color(int(frame.track_ids[i])))
+        _draw_box(canvas, frame.boxes[i], f'{int(frame.track_ids[i])} {name} {frame.scores[i]:.2f}', colors[i])
     return canvas
 
 

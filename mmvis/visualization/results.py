@@ -1,4 +1,5 @@
 """Pictures of a results file, whichever tool wrote it."""
+import itertools
 import os
 from dataclasses import dataclass, field
 from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence, Tuple, Union
@@ -15,6 +16,7 @@ from mmvis.evaluation.results_repair import as_rle, is_rle
 from mmvis.structures import RLE, FrameInstances
 from mmvis.structures.rle_check import areas_of_good
 
+from .appearance import number_tracks
 from .drawing import draw_frame
 from .writers import contact_sheet
 
@@ -52,7 +54,8 @@ class Drawing:
 
 def read_results(path: Union[str, os.PathLike], index: AnnotationIndex, videos: Collection[VideoId],
                  thresh: float) -> Drawing:
-    """The tracks of some videos with a score of at least ``thresh``, numbered from 1 by falling score.
+    """The tracks of some videos with a score of at least ``thresh``, by falling score, with the numbers that the
+    overlays of a run colour them by (``AppearanceOrder``).
 
     Raises:
         ValueError: an entry that cannot be drawn; the sentence names entry and field.
@@ -60,13 +63,19 @@ def read_results(path: Union[str, os.PathLike], index: AnnotationIndex, videos: 
     labels = {category_id: label for label, (category_id, _) in enumerate(index.meta['categories'])}
     drawing = Drawing('results', [name for _, name in index.meta['categories']])
     positions = {video_id: position for position, video_id in enumerate(index.meta['video_ids'])}
+    first_masks: Dict[VideoId, List[Optional[Tuple[int, str]]]] = {}  # of all entries
+    places: List[Tuple[Track, VideoId, int]] = []
     for number, entry in enumerate(iterate_results(path)):
         where = f'{path}, entry {number}'
         try:
             video_id, category_id, score = entry['video_id'], entry['category_id'], float(entry['score'])
             if video_id not in positions:
                 raise InputError(f'{where}: video_id {video_id!r} is not in {index.meta["ann_file"]}.')
-            if video_id not in videos or not score >= thresh:
+            if video_id not in videos:
+                continue
+            seen = first_masks.setdefault(video_id, [])
+            seen.append(_first_mask(entry['segmentations']))
+            if not score >= thresh:
                 continue
             masks = _read_masks(entry['segmentations'], index.video(positions[video_id]), where)
             if category_id not in labels:
@@ -75,12 +84,26 @@ def read_results(path: Union[str, os.PathLike], index: AnnotationIndex, videos: 
         except (KeyError, TypeError):
             raise InputError(f'{where}: video_id, category_id, score or segmentations are missing or of another kind '
                              '(tools/check_results.py says more).') from None
-        drawing.tracks.setdefault(video_id, []).append(Track(0, labels[category_id], score, masks))
+        track = Track(0, labels[category_id], score, masks)
+        drawing.tracks.setdefault(video_id, []).append(track)
+        places.append((track, video_id, len(seen) - 1))
+    numbers = {video_id: number_tracks(seen) for video_id, seen in first_masks.items()}
+    for track, video_id, place in places:
+        track.track_id = numbers[video_id][place]
     for tracks in drawing.tracks.values():
         tracks.sort(key=lambda track: -track.score)
-        for number, track in enumerate(tracks, start=1):
-            track.track_id = number
     return drawing
+
+
+def _first_mask(frames: Sequence[Any]) -> Optional[Tuple[int, str]]:
+    """Frame and counts of the first mask that has a pixel; what is no RLE is passed over."""
+    for t, frame in enumerate(frames):
+        if isinstance(frame, dict) and is_rle(frame):
+            pixels = np.array([int(frame['size'][0]) * int(frame['size'][1])])
+            areas = areas_of_good([frame['counts']], pixels)
+            if areas is not None and areas[0]:
+                return t, frame['counts']
+    return None
 
 
 def _read_masks(frames: Sequence[Any], video: VideoRecord, where: str) -> Dict[int, RLE]:
@@ -134,7 +157,7 @@ def match_colours(truth: Drawing, results: Drawing) -> None:
         for iou, t, o in pairs:
             if iou >= 0.5 and o not in number_of and tracks[t].track_id not in number_of.values():
                 number_of[o] = tracks[t].track_id
-        free = iter(range(len(tracks) + 1, len(tracks) + 1 + len(objects)))
+        free = itertools.count(max((track.track_id for track in tracks), default=0) + 1)
         for o, found in enumerate(objects):
             found.track_id = number_of[o] if o in number_of else next(free)
 

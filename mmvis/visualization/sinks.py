@@ -11,6 +11,7 @@ import numpy as np
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 from mmvis.structures.output_file import check_output_folder
 
+from .appearance import AppearanceOrder
 from .drawing import draw_frame
 from .names import check_apart, frame_names, video_names
 from .writers import write_image
@@ -33,10 +34,12 @@ class _Overlay:
 
     def start(self, video: VideoInfo) -> None:
         self._current = self._index[video.video_id]
+        self._order = AppearanceOrder()
 
     def add(self, frame: FrameInstances) -> None:
         image = self.dataset.load_image(self._current, frame.frame_idx)
-        self.put(self._current, frame.frame_idx, draw_frame(image, frame, self.classes, self.thresh))
+        picture = draw_frame(image, frame, self.classes, self.thresh, numbers=self._order.numbers(frame))
+        self.put(self._current, frame.frame_idx, picture)
 
     def end(self, scores: Sequence[TrackScore]) -> None:
         pass

@@ -36,8 +36,10 @@ def test_one_video_and_semantics_beside(tmp_path):
     (root / 'meta.json').unlink()
     (root / 'davis_semantics.json').write_text('{"street": {"1": "bus", "2": "bus"}, "yard": {"1": "bus"}}')
     assert davis.read(root, None).categories == {'bus': 1}
+    (root / 'Annotations' / 'Full-Resolution' / 'yard').mkdir(parents=True)
+    assert len(davis.read(root, None).videos) == 2
     found = davis.read(root / 'Annotations' / '480p' / 'yard', root / 'JPEGImages' / '480p')
-    assert found.videos[0].name == 'yard' and len(found.videos[0].tracks) == 1
+    assert found.videos[0].name == 'yard' and len(found.videos[0].tracks) == 1 and found.categories == {'bus': 1}
 
 
 def damage(path, change):

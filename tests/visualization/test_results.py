@@ -41,14 +41,14 @@ def read(data, entries, thresh=0.3, videos=(10, 20)):
     return read_results(data / 'r.json', load_annotations(str(data / 'valid.json')), videos, thresh)
 
 
-def test_tracks_are_numbered_by_score_and_low_ones_left_out(data):
+def test_tracks_are_numbered_by_appearance_and_low_ones_left_out(data):
     drawing = read(data, [result(0.4, [box_mask(5, 10), None, None]), result(0.9, [None, box_mask(50, 10), {}]),
                           result(0.29, [box_mask(0, 0)] * 3), result(float('nan'), [None] * 3),
                           result(0.5, [None, None, encode_mask(np.zeros(SIZE, np.uint8))], category_id=77),
                           result(0.8, [None] * 3, video_id=20)], videos=[10])
     assert list(drawing.tracks) == [10]
     assert [(track.track_id, track.score, sorted(track.masks)) for track in drawing.tracks[10]] == \
-        [(1, 0.9, [1]), (2, 0.5, []), (3, 0.4, [0])]
+        [(3, 0.9, [1]), (4, 0.5, []), (1 + (box_mask(5, 10)['counts'] > box_mask(0, 0)['counts']), 0.4, [0])]
     assert drawing.classes[drawing.tracks[10][1].label] == 'category 77'
 
 
@@ -69,7 +69,9 @@ def test_objects_take_the_number_of_the_track_on_them(data):
                           result(0.7, [box_mask(50, 10)] * 3), result(0.6, [box_mask(5, 10), None, None], video_id=20)])
     truth = read_ground_truth(load_annotations(str(data / 'valid.json')), [10, 20])
     match_colours(truth, results)
-    assert [found.track_id for found in truth.tracks[10]] == [2, 3]
+    number = {track.score: track.track_id for track in results.tracks[10]}
+    assert sorted(number.values()) == [1, 2, 3]
+    assert [found.track_id for found in truth.tracks[10]] == [number[0.8], number[0.7]]
     assert [found.track_id for found in truth.tracks[20]] == [2, 3]  # the track covers a third of the object
     sheet = draw_sheet(load_annotations(str(data / 'valid.json')).video(0), str(data / 'valid' / 'JPEGImages'),
                        [results, truth], columns=2, width=80)
