@@ -4,6 +4,7 @@
     python tools/benchmark.py inference CONFIG [--checkpoint FILE] [--threads 1 2] [--precision bf16] [--peer mmdet]
     python tools/benchmark.py training CONFIG [--batch-size N] [--amp] [--device cuda]
     python tools/benchmark.py network CONFIG [--annotations FILE] [--precision fp16] [--compile] [--device cuda]
+    python tools/benchmark.py memory CONFIG [--checkpoint FILE] [--video-frames N]
     python tools/benchmark.py evaluation [--sets big60 dense]
 
 ``inference`` runs a 720p video, made on the spot, one frame at a time through the data path and the model of CONFIG,
@@ -15,7 +16,8 @@ process with one thread (so that other work on the machine disturbs little) and 
 run lengths included, for systems that decide later than frame by frame. docs/benchmark.md has results.
 
 ``--peer timm`` is VidEoMT written plainly with timm's blocks. ``network`` times one frame of VidEoMT's network by the
-protocol of its paper: no reading, resizing, masks or run lengths.
+protocol of its paper: no reading, resizing, masks or run lengths. ``memory`` prints what a long video and a step of
+training of VidEoMT keep.
 
 ``training`` measures whole training steps (forward, backward, optimizer) of CONFIG on clips of two sample videos.
 With ``--loader`` it measures whether the data loader keeps up with these steps.
@@ -50,8 +52,8 @@ from torch import nn  # noqa: E402
 
 from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
 from benchmark_loader import add_arguments as add_loader_arguments, benchmark_loader  # noqa: E402
-from benchmark_vit import (DEFAULT_VIDEOS, PlainFrames, add_network_arguments, print_plain, time_network,  # noqa: E402
-                           videos_of)
+from benchmark_vit import (DEFAULT_VIDEOS, PlainFrames, add_memory_arguments, add_network_arguments,  # noqa: E402
+                           kept_for_backward, memory_of_a_video, print_plain, time_network, videos_of)
 from benchmark_weights import see_ten_objects  # noqa: E402
 from mmvis.cli import number_in  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
@@ -105,7 +107,9 @@ def parse_args() -> argparse.Namespace:
     add_loader_arguments(training)
     network = commands.add_parser('network', help="VidEoMT's network alone, by the protocol of its paper")
     add_network_arguments(network)
-    for command in (inference, training, network):
+    memory = commands.add_parser('memory', help='what a long video and a step of training of VidEoMT keep')
+    add_memory_arguments(memory)
+    for command in (inference, training, network, memory):
         command.add_argument('--json', metavar='FILE', help='write the medians to this file, too')
         command.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                              help='change keys of the config')
@@ -118,7 +122,7 @@ def main() -> None:
     if args.command != 'evaluation' and args.json:
         check_output(args.json, [str(find_config(args.config)), getattr(args, 'checkpoint', None)])
     {'inference': benchmark_inference, 'training': benchmark_training,
-     'network': benchmark_network, 'evaluation': benchmark_evaluation}[args.command](args)
+     'network': benchmark_network, 'memory': benchmark_memory, 'evaluation': benchmark_evaluation}[args.command](args)
 
 
 # What is measured: functions that process one more frame and return seconds by name
@@ -379,6 +383,25 @@ def benchmark_network(args: argparse.Namespace) -> None:
     if args.json:
         write_json(args.json, dict(config=Path(args.config).stem, precision=args.precision, compiled=args.compile,
                                    device=args.device, seconds=seconds, date=time.strftime('%Y-%m-%d')))
+
+
+def benchmark_memory(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmvis'))
+    num_frames, *size = args.clip
+    record = dict(config=Path(args.config).stem, clip=args.clip, kept={})
+    for name, options in (('as it is', {}), ('with_cp', dict(with_cp=True)),
+                          ('half of the blocks frozen', dict(frozen_blocks=cfg.model.backbone.depth // 2))):
+        variant = copy.deepcopy(cfg)
+        variant.model.backbone.update(options)
+        record['kept'][name] = kept_for_backward(build_model(variant, args.checkpoint, 'cpu'), num_frames, tuple(size))
+        print(f'a clip of {num_frames} frames of {size[0]}x{size[1]}, {name}: {record["kept"][name] / 2**20:.0f} MiB are '
+              'kept for the backward pass')
+    frames = list(memory_of_a_video(build_model(cfg, args.checkpoint, 'cpu'), args.video_frames, (128, 224)))
+    for number, resident, masks in frames:
+        print(f'after {number:5} frames: {resident / 2**20:7.1f} MiB resident, masks {masks / number:7.0f} bytes a frame')
+    if args.json:
+        write_json(args.json, dict(record, video=frames))
 
 
 def benchmark_training(args: argparse.Namespace) -> None:

@@ -101,3 +101,13 @@ def test_blobs_are_the_masks_of_ten_objects():
     _, logits, masks = model.frame_outputs(model.q.weight[None], tokens.x, tokens.rotation, tokens.size)
     assert (logits[0].argmax(1) == 0).tolist() == [True] * 10 + [False] * 6
     assert (masks[0, :10] > 0).flatten(1).any(1).all()
+
+
+def test_what_is_kept_for_the_backward_pass_and_by_a_video():
+    vit = dict(type='ViT', embed_dims=24, depth=4, num_heads=3, grid=4, layer_scale=1.)
+    kept = [benchmark_vit.kept_for_backward(tiny_model(backbone=dict(vit, **options)), 2, (48, 64))
+            for options in ({}, dict(with_cp=True), dict(frozen_blocks=2))]
+    assert kept[1] < kept[0] / 1.5 and kept[2] < kept[0]
+    model = tiny_model()
+    (first, _, some), *_, (last, resident, masks) = benchmark_vit.memory_of_a_video(model, 20, (48, 64))
+    assert (first, last) == (2, 20) and 0 < some < masks and resident > 2 ** 20
