@@ -1,8 +1,16 @@
-"""Packaging of mmvis: ``pip install -e .`` (``pip install -e .[full]`` beside a compiled mmcv)."""
+"""Packaging of mmvis: ``pip install -e .``, or ``pip install .`` for a copy that needs no checkout.
+
+The rule for mmcv. mmcv-lite and a compiled mmcv share their files, so only one of them may be asked for. What is built in
+isolation, which is pip's way unless it is told otherwise, asks for mmcv-lite. With ``--no-build-isolation`` it is made for
+the environment that builds it, and asks for neither where a compiled mmcv is installed. A wheel that is at hand is
+installed beside a compiled mmcv with ``pip install --no-deps``.
+"""
 import importlib.metadata
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
@@ -30,6 +38,31 @@ def read_requirements() -> list:
     return wanted
 
 
+def shipped_files() -> list:
+    """What lies beside the package in a checkout and inside it in a wheel (see mmvis/shipped.py)."""
+    models = ROOT / 'models'
+    files = [*(ROOT / 'configs').rglob('*.py'), *(ROOT / 'configs').rglob('*.md'), *(ROOT / 'tools').rglob('*.py'),
+             *models.glob('*_sample.pth'), models / 'checkpoints.json', models / 'README.md']
+    return sorted(file.relative_to(ROOT) for file in files)
+
+
+class BuildWithShipped(build_py):
+    """Puts the shipped files into a wheel; an editable installation finds them in the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / 'mmvis' / '_shipped'
+            shutil.rmtree(target, ignore_errors=True)  # what an earlier build has left in build/
+            for file in shipped_files():
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / file, target / file)
+
+    def get_source_files(self) -> list:
+        """For a source archive."""
+        return super().get_source_files() + ['requirements.txt', *map(str, shipped_files())]
+
+
 setup(
     name='mmvis',
     version=read_version(),
@@ -39,6 +72,8 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mmvis', 'mmvis.*']),
     package_data={'mmvis': ['models/*/README.md']},
+    cmdclass={'build_py': BuildWithShipped},
+    entry_points={'console_scripts': ['mmvis = mmvis.__main__:main']},
     python_requires='>=3.10,<3.14',
     install_requires=read_requirements(),
     extras_require={

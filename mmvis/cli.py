@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List, NamedTuple, NoReturn, Optional
 
 from mmvis.errors import InputError, LostProcess
+from mmvis.shipped import SHIPPED
 
 #: Set it to see the traceback behind a sentence.
 DEBUG_VARIABLE = 'MMVIS_TRACEBACK'
@@ -31,8 +32,16 @@ EXIT_CLOSED_PIPE = 141
 _CONTROL_CHARACTERS = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
 
 
+#: How this process was called, where that is not the name of its file (``mmvis train``).
+program: Optional[str] = None
+
+
 class ToolParser(argparse.ArgumentParser):
     """An argument parser that reports a mistake in one line and leaves with code 1."""
+
+    def __init__(self, *args, **options) -> None:
+        options.setdefault('prog', program)
+        super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(1, f'{self.prog}: error: {message} (--help lists the arguments)\n')
@@ -273,14 +282,18 @@ def _check_streams(streams: List[_Screen]) -> None:
 # -- beginning and end of a process
 
 def interrupt_in_one_line() -> None:
-    """From now on Ctrl-C costs a tool one line, while its libraries are imported and ``run_tool`` has not begun."""
+    """From now on Ctrl-C costs a tool one line, while its libraries are imported and ``run_tool`` has not begun.
+
+    Does nothing in a program that only imports mmvis.
+    """
     def hook(kind, error, trace) -> None:
         if not issubclass(kind, KeyboardInterrupt):
             return sys.__excepthook__(kind, error, trace)
         print('Interrupted.', file=sys.stderr, flush=True)
         os._exit(128 + signal.SIGINT)
 
-    if Path(sys.argv[0]).resolve().parent == Path(__file__).resolve().parents[1] / 'tools':
+    script = Path(sys.argv[0])
+    if script.resolve().parent == SHIPPED / 'tools' or script.name in ('mmvis', '__main__.py', '-m'):
         sys.excepthook = hook
 
 

@@ -35,6 +35,7 @@ sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.errors import InputError, InputFileError  # noqa: E402
+from mmvis.shipped import models_folder  # noqa: E402
 
 TABLE = ROOT / 'models' / 'checkpoints.json'
 DRIVE = 'https://drive.google.com/'
@@ -276,7 +277,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('names', nargs='*', metavar='NAME', help='names of --list')
     parser.add_argument('--list', action='store_true', help='show what there is')
     parser.add_argument('--markdown', action='store_true', help='print the table of models/README.md')
-    parser.add_argument('--out', default=str(ROOT / 'models'), metavar='DIR', help='where to put it (models/)')
+    parser.add_argument('--out', default=str(models_folder()), metavar='DIR', help='where to put it (models/)')
     return parser.parse_args()
 
 

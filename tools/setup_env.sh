@@ -48,7 +48,7 @@ fits "$PYTHON" || die "$PYTHON is $("$PYTHON" --version 2>&1); mmvis needs Pytho
 # mmcv-lite and a compiled mmcv share their files: only one of the two may be installed.
 wanted="$ROOT/requirements.txt"
 stamp="$("$PYTHON" -c 'import sys; print(sys.prefix)')/.mmvis-installed"
-state=$(cat "$wanted" "$ROOT/setup.py" "$ROOT/mmvis/version.py" | cksum; echo "$ROOT")
+state=$(cat "$wanted" "$ROOT/setup.py" "$ROOT/pyproject.toml" "$ROOT/mmvis/version.py" | cksum; echo "$ROOT")
 if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ]; }; then
     echo "mmvis: installing what requirements.txt says (the first time this takes minutes and 6 GB: torch is large)"
     install "setuptools>=64" wheel

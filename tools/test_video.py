@@ -43,6 +43,7 @@ from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402
 from mmvis.evaluation.subsets import evaluate_short_long, find_long  # noqa: E402
 from mmvis.models.layers.inference import optimize_for_inference  # noqa: E402
 from mmvis.registry import DATASETS  # noqa: E402
+from mmvis.shipped import find_checkpoint  # noqa: E402
 from mmvis.structures.output_file import check_outputs  # noqa: E402
 from mmvis.visualization import OverlayFolder, OverlayWindow, has_display  # noqa: E402
 from mmvis.visualization.analysis import AnalysisRecorder  # noqa: E402
@@ -139,6 +140,7 @@ def read_config(args: argparse.Namespace) -> Config:
     if cfg.get('model') is None or cfg.get('test_dataloader') is None:
         raise InputError(f'{cfg.filename} has no model or no test_dataloader: it is not the config of a test.')
     if not args.load_result:
+        args.checkpoint = find_checkpoint(args.checkpoint)
         fill_class_number(cfg, args.checkpoint)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
     cfg.launcher = args.launcher

@@ -24,6 +24,7 @@ from mmvis.engine.launch import launcher_variables  # noqa: E402
 from mmvis.engine.steps import use_global_batch  # noqa: E402
 from mmvis.environment import environment_number  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
+from mmvis.shipped import find_checkpoint  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,7 +80,7 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.resume:
         cfg.resume = True if args.resume == 'auto' else args.resume
     if args.load_from:
-        cfg.load_from = args.load_from
+        cfg.load_from = find_checkpoint(args.load_from)
     if args.amp:
         cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
     if args.auto_scale_lr:

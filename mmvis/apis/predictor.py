@@ -27,6 +27,7 @@ from mmvis.errors import InputError
 from mmvis.models.base import VISModel
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.registry import DATASETS, MODELS
+from mmvis.shipped import find_checkpoint
 from mmvis.structures import FrameInstances, TrackHistory, TrackScore, TrackVerdict, VideoInfo
 
 from .sources import ReadAgain, Source, open_source
@@ -45,7 +46,7 @@ class VISPredictor:
 
     Args:
         config: a config file, its name under ``configs/``, or a Config.
-        checkpoint: weights, in any layout that mmvis knows.
+        checkpoint: weights, in any layout that mmvis knows; without a file at this path its name under ``models/``.
         device: such as 'cpu' or 'cuda:1'; by default the GPU if there is one.
         precision: 'fp32', 'bf16' or 'fp16' (CUDA only).
         score_thr: instances with a lower score in a frame are left out of its result.
@@ -78,11 +79,12 @@ class VISPredictor:
             config = copy.deepcopy(config)
             config.merge_from_dict(cfg_options or {})
         dataset = _test_dataset(config)
-        fill_class_number(config, os.fspath(checkpoint))
+        checkpoint = find_checkpoint(checkpoint)
+        fill_class_number(config, checkpoint)
         init_default_scope(config.get('default_scope', 'mmvis'))
         self.model: VISModel = MODELS.build(config.model)
         report = load_checkpoint(self.model, checkpoint, logger='silent')
-        check_trained(report, os.fspath(checkpoint), self.model, anyway=load_anyway)
+        check_trained(report, checkpoint, self.model, anyway=load_anyway)
         self.model.to(_find_device(device))
         optimize_for_inference(self.model, precision, compiled)
         self.pipeline = ClipCompose(dataset.get('pipeline', ()))

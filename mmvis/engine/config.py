@@ -10,11 +10,12 @@ import mmengine.config.config as mmengine_config
 from mmengine.config import Config
 
 from mmvis.errors import InputError, InputMissingError
+from mmvis.shipped import SHIPPED, shipped_folders
 
 from .config_options import apply_options
 
-#: The configs of the project; beside them, those of the present directory.
-CONFIG_DIR = Path(__file__).resolve().parents[2] / 'configs'
+#: The configs of the project; those of the present folder go before them.
+CONFIG_DIR = SHIPPED / 'configs'
 
 
 def _remembered(format_code: Callable) -> Callable:
@@ -95,17 +96,16 @@ def _chain(file: Path, child: Optional[Path] = None) -> Iterator[tuple]:
 
 
 def find_config(path: str) -> Path:
-    """File of a config, looked up under ``configs/`` when there is none at the path given."""
+    """File of a config: at the path given, else by its name under ``configs/`` of the present folder, else of mmvis."""
     if os.path.isfile(path):  # of a name that no file can have it says no
         return Path(path)
-    hits: List[Path] = []
-    for folder in {CONFIG_DIR, Path('configs').resolve()}:
-        hits += sorted(file for file in folder.rglob('*') if file.name == Path(path).name)
-    if len(hits) == 1:
-        return hits[0]
-    if hits:
-        raise InputMissingError(f'There is no config {path}, and its name stands for several: '
-                                f'{", ".join(map(str, hits))}.')
+    for folder in shipped_folders('configs'):
+        hits = sorted(file for file in folder.rglob('*') if file.name == Path(path).name)
+        if len(hits) == 1:
+            return hits[0]
+        if hits:
+            raise InputMissingError(f'There is no config {path}, and its name stands for several: '
+                                    f'{", ".join(map(str, hits))}.')
     names = sorted(file.stem for file in CONFIG_DIR.rglob('*.py') if '_base_' not in file.parts)
     raise InputMissingError(f'There is no config {path}, nor one of this name under {CONFIG_DIR}, which has: '
                             f'{", ".join(names)}.')
