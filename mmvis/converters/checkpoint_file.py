@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 
+from .detectron2_file import read_pickle
 from .safetensors_file import is_folder_of_weights, is_safetensors, read_folder, read_safetensors
 
 #: Trainings of the DETR family keep their options (``args``) beside the weights, in a record of plain values.
@@ -26,7 +27,8 @@ def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
     accepted.
 
     Args:
-        path: a file of PyTorch or of safetensors, or a folder of the latter as the Hugging Face hub has them.
+        path: a file of PyTorch, of safetensors or of detectron2 (.pkl), or a folder of safetensors as the Hugging Face
+            hub has them.
 
     Raises:
         FileNotFoundError: no such file. ValueError: not a checkpoint, cut off, damaged (each part of a file of PyTorch
@@ -45,6 +47,8 @@ def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
             head = file.read(512)
     if is_safetensors(head):
         return read_safetensors(path)
+    if head.startswith(_PICKLE) and not head.startswith(_OLD_FORMAT):
+        return read_pickle(path)
     foreign = _foreign(head)
     if foreign is not None:
         raise InputError(f'Checkpoint {path} {foreign}.')
@@ -83,10 +87,6 @@ def _foreign(head: bytes) -> Optional[str]:
         return f'is text, perhaps the answer of a server in place of the file: {head[:80].decode("utf-8", "replace")!r}'
     if head.startswith((b'\x1f\x8b', b'7z\xbc\xaf', b'BZh', b'\xfd7zXZ', b'Rar!')) or head[257:262] == b'ustar':
         return 'is an archive: unpack it and give the file that is in it'
-    if head.startswith(_PICKLE) and not head.startswith(_OLD_FORMAT):
-        return "is a plain pickle, such as the .pkl files of detectron2, and no file of torch.save: where you trust it, " \
-               "load it with pickle.load, turn the arrays of its 'model' into tensors and save {'model': ...} with " \
-               'torch.save'
     return None
 
 

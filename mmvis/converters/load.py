@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 
-from . import backbone, condinst_iai, dino, ifc, instanceformer, masktrackrcnn, memcnp, sipmask, videomt
+from . import (backbone, condinst_iai, dino, ifc, instanceformer, mask2former, masktrackrcnn, memcnp,
+               sipmask, videomt)
 from .checkpoint_file import check_tensors, is_finite, not_finite, read_checkpoint
 from .layout import Layout, StateDict
 
 #: Tried in this order; names that are the model's own come last.
 LAYOUTS: Tuple[Layout, ...] = (*masktrackrcnn.LAYOUTS, *ifc.LAYOUTS, *instanceformer.LAYOUTS, *videomt.LAYOUTS,
-                               *dino.LAYOUTS, *memcnp.LAYOUTS, *sipmask.LAYOUTS, *condinst_iai.LAYOUTS,
+                               *mask2former.LAYOUTS, *dino.LAYOUTS, *memcnp.LAYOUTS, *sipmask.LAYOUTS, *condinst_iai.LAYOUTS,
                                *backbone.LAYOUTS)
 #: What data-parallel wrappers put in front of every key, and what compiled and sharded modules put into keys.
 _IN_FRONT, _INSIDE = 'module.', ('_orig_mod.', '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.')

@@ -1,7 +1,8 @@
 """Data: annotation files, clips, transforms and samplers."""
 from . import transforms
 from .clip import Clip, ClipFrame, clip_collate, pack_clip
-from .clip_sampling import ConsecutiveClips, GapClips, KeyReferencePairs, NeighbourClips, RandomClips, SingleFrames
+from .clip_sampling import (ConsecutiveClips, GapClips, KeyReferencePairs, NeighbourClips, RandomClips, SingleFrames,
+                            SparseFrames)
 from .coco_clips import COCOClipsDataset
 from .joint import JointDataset
 from .samplers import ClipBatchSampler, ClipSampler, InfiniteClipSampler, MixtureSampler, SampleKey, VideoSampler
@@ -11,6 +12,6 @@ from .vis_dataset import (OVISDataset, SampleDataset, VISDataset, YTVIS2019Datas
 
 __all__ = ['COCOClipsDataset', 'Clip', 'ClipBatchSampler', 'ClipFrame', 'ClipSampler', 'ConsecutiveClips', 'GapClips',
            'InfiniteClipSampler', 'JointDataset', 'KeyReferencePairs', 'MixtureSampler', 'NeighbourClips', 'OVISDataset',
-           'RandomClips',
+           'RandomClips', 'SparseFrames',
            'SampleDataset', 'SampleKey', 'SingleFrames', 'Tree', 'VISDataset', 'VideoSampler', 'YTVIS2019Dataset',
            'YTVIS2021Dataset', 'YTVIS2022Dataset', 'clip_collate', 'find_tree', 'pack_clip', 'transforms']

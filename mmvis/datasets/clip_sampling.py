@@ -83,6 +83,34 @@ class RandomClips:
 
 
 @TRANSFORMS.register_module()
+class SparseFrames:
+    """One frame (T = 1) of a fixed, evenly spaced share of a video's frames: training on fewer annotations (MinVIS).
+
+    Every video, annotated or not, is one item. Of ``length`` frames m = max(round(length ratio), 1) are used, number
+    floor(k length / m) for k = 0 .. m - 1; where m is 1, the one in the middle.
+
+    Args:
+        ratio: the share.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        if not 0 < ratio <= 1:
+            raise InputError(f'SparseFrames: ratio is within (0, 1], not {ratio!r}.')
+        self.ratio = ratio
+
+    def items(self, eligible: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
+        return _whole_videos(np.arange(len(lengths)), 1)
+
+    def frames(self, length: int) -> np.ndarray:
+        """The frames that are used, int64, rising."""
+        num = max(round(length * self.ratio), 1)
+        return np.arange(num) * length // num if num > 1 else np.array([length // 2])
+
+    def draw(self, eligible: np.ndarray, length: int, key: int, rng: np.random.Generator) -> List[int]:
+        return [int(rng.choice(self.frames(length)))]
+
+
+@TRANSFORMS.register_module()
 class GapClips:
     """Eligible frames in order of time, with a random gap from each to the next (CondInst+IAI).
 

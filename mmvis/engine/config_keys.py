@@ -34,7 +34,7 @@ _READ_BY_NAME: Dict[str, Optional[frozenset]] = {
     'paramwise_cfg': frozenset({
         'custom_keys', 'lr_mult', 'decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
         'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate',
-        'decay', 'query_blocks_decay'}),
+        'decay', 'query_blocks_decay', 'backbone_lr_mult'}),
     # dicts whose keys are names that the user gives, and those of mmcv's builders, which read more than a class takes
     'custom_keys': None, 'init_cfg': None, 'norm_cfg': None, 'conv_cfg': None, 'act_cfg': None, 'dcn': None,
 }

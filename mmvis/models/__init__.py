@@ -8,10 +8,13 @@ from .data_preprocessor import ClipPreprocessor
 from .eomt import EoMT
 from .ifc import IFC
 from .instanceformer import InstanceFormer
+from .mask2former import Mask2Former, MaskedAttentionSegmenter
 from .masktrack_rcnn import MaskTrackRCNN
 from .memcnp import MemCNP
+from .minvis import MinVIS
 from .sipmask import SipMaskVIS
 from .videomt import VidEoMT
 
-__all__ = ['ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'MaskTrackRCNN', 'MemCNP', 'SipMaskVIS',
-           'VISModel', 'VidEoMT', 'build_part']
+__all__ = ['ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'Mask2Former',
+           'MaskTrackRCNN', 'MaskedAttentionSegmenter', 'MemCNP', 'MinVIS', 'SipMaskVIS', 'VISModel', 'VidEoMT',
+           'build_part']

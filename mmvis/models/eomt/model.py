@@ -3,10 +3,8 @@
 Kerssies et al., Your ViT is Secretly an Image Segmentation Model, CVPR 2025, arXiv 2503.19108. Numbers follow the
 official code (github.com/tue-mps/eomt), which is MIT.
 """
-from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,31 +12,18 @@ from torch import Tensor, nn
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
 from mmvis.registry import MODELS
-from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
+from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 from ..backbones.vit import Tokens
 from ..base import FrameReader, VISModel
 from ..builder import build_part
 from ..layers.clip_targets import clip_targets
-from ..layers.query_instances import query_instances
+from ..layers.image_results import ImagesState
 from ..layers.query_matching import match_frames
 from ..layers.query_predictor import QueryPredictor
 from ..layers.stages import stage
 from ..layers.step_counter import StepCounter, poly_anneal
 from ..losses import QueryCriterion, mean_over_processes
-
-
-@dataclass
-class EoMTState:
-    """Images on their way: nothing goes from one to the next.
-
-    Attributes:
-        verdicts: of all instances so far.
-        num_frames: images so far.
-    """
-    video: VideoInfo
-    verdicts: List[TrackScore] = field(default_factory=list)
-    num_frames: int = 0
 
 
 @MODELS.register_module()
@@ -154,39 +139,17 @@ class EoMT(VISModel):
 
     # Inference
 
-    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> EoMTState:
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> ImagesState:
         """State of a new video, or of one image."""
-        return EoMTState(video)
+        return ImagesState(video, self.num_instances)
 
-    def advance(self, state: EoMTState, features: Tokens) -> List[FrameInstances]:
+    def advance(self, state: ImagesState, features: Tokens) -> List[FrameInstances]:
         """The instances of N images; each has an id of its own."""
         with stage('network'):
             logits, masks = self.decode(features)[0]
-        return [self._frame(state, *image, features.size) for image in zip(logits, masks)]
+        network = tuple(side * self.backbone.patch_size for side in features.size)
+        return [state.add(*image, network) for image in zip(logits, masks)]
 
-    def _frame(self, state: EoMTState, logits: Tensor, masks: Tensor, size: Tuple[int, int]) -> FrameInstances:
-        with stage('masks'):
-            network = tuple(side * self.backbone.patch_size for side in size)
-            found = query_instances(logits, masks, network, state.video.img_shape, state.video.ori_shape,
-                                    self.num_instances)
-            scores, labels, full = (x.cpu().numpy() for x in (found.scores, found.labels, found.masks))
-        frame_idx = state.num_frames
-        state.num_frames += 1
-        with stage('encode'):
-            kept = np.flatnonzero(full.any((1, 2)))
-            if not len(kept):
-                return FrameInstances(frame_idx)
-            ids = len(state.verdicts) + np.arange(len(kept))
-            state.verdicts += [TrackScore(*x) for x in zip(ids.tolist(), labels[kept].tolist(), scores[kept].tolist())]
-            return FrameInstances(frame_idx, ids, labels[kept], scores[kept], np.stack([_box(full[i]) for i in kept]),
-                                  [encode_mask(full[i]) for i in kept])
-
-    def finish(self, state: EoMTState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
+    def finish(self, state: ImagesState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """No frame is owed; the verdicts on all instances."""
-        return iter(()), state.verdicts
-
-
-def _box(mask: np.ndarray) -> np.ndarray:
-    """Float32 [4], x1 y1 x2 y2 of a bool mask [h, w], x2 and y2 one past the last pixel."""
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+        return state.finish()

@@ -21,15 +21,16 @@ from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..layers.deformable_encoder import Encoder, Tokens, mlp
 from ..layers.precision import at_least_float32
 from ..layers.stages import stage
+from .decoder import Decoded, Decoder
 from .losses import box_losses, class_loss, contrastive_loss, looks_loss, mask_losses
 from .mask_head import NUM_PARAMS, MaskFeatures, mask_logits
 from .matching import ClipTargets, Match, clip_targets, match_layers
 from .memory import FrameTokens, TokenMemory
 from .scoring import DECIDING_FRAMES, TrackScores, candidate_slots
 from .search import PointSearch
-from .transformer import Decoded, Decoder, Encoder, Tokens, mlp
 
 #: Tracks that score less have no mask in the results.
 _LEAST_SCORE = 0.001

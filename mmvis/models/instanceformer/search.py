@@ -3,9 +3,8 @@ import torch
 from mmdet.models.layers import coordinate_to_encoding
 from torch import Tensor, nn
 
-from mmvis.models.layers.precision import at_least_float32
-
-from .transformer import Tokens, pixel_centres
+from ..layers.deformable_encoder import Tokens, pixel_centres
+from ..layers.precision import at_least_float32
 
 
 class PointSearch(nn.Module):

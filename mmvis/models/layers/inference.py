@@ -88,9 +88,13 @@ def compile_parts(model: nn.Module, device: str, backend: str = 'inductor') -> N
 
 
 def _swap_layers(model: nn.Module, dtype: torch.dtype) -> None:
-    """Replace the layers that have a faster form; one that stands in two places stays one."""
+    """Replace the layers that have a faster form; one that stands in two places stays one. A module that
+    ``keeps_float32`` does so with all its parts."""
     fast: Dict[nn.Module, nn.Module] = {}
+    exact = {part for module in model.modules() if getattr(module, 'keeps_float32', False) for part in module.modules()}
+    wanted = dtype
     for parent in list(model.modules()):
+        dtype = torch.float32 if parent in exact else wanted
         for name, child in list(parent._modules.items()):
             if child not in fast:
                 # Subclasses are left alone: they compute something else, or only their weight is used.

@@ -48,7 +48,7 @@ class QueryCriterion:
         Args:
             layers: L pairs of logits.
             match: from the logits of a layer to the pairs of each of the N images.
-            labels, masks: of the objects of each image, int64 [n] and 0 or 1 [n, H, W].
+            labels, masks: of the objects of each image, int64 [n] (K: "no object") and 0 or 1 [n, H, W].
             num_masks: what the sums over masks are divided by, see ``mean_over_processes``.
         """
         named = [('', layers[-1])] + [(f'_{i}', layer) for i, layer in enumerate(layers[:-1])]
@@ -71,7 +71,7 @@ class QueryCriterion:
     def _class_loss(self, logits: Tensor, pairs: List[Pairs], labels: List[Tensor]) -> Tensor:
         classes = torch.full(logits.shape[:2], self.num_classes, device=logits.device)
         for row, (queries, objects), own in zip(classes, pairs, labels):
-            row[queries] = own[objects].clamp(max=self.num_classes - 1)
+            row[queries] = own[objects]
         weight = logits.new_ones(self.num_classes + 1)
         weight[-1] = self.no_object_weight
         return F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weight)

@@ -3,16 +3,15 @@
 VidEoMT: Your ViT is Secretly Also a Video Segmentation Model, CVPR 2026, arXiv 2602.17807. Numbers follow the official
 code (github.com/tue-mps/videomt), which is MIT.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
-from mmvis.records import EndRanking, MaskStore, Record, best_of_row, enlarge_and_encode
+from mmvis.records import EndRanking
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
@@ -20,6 +19,7 @@ from ..backbones.vit import Tokens
 from ..base import FrameReader, VISModel
 from ..builder import build_part
 from ..layers.clip_targets import ClipTargets, clip_targets
+from ..layers.end_results import RowsState
 from ..layers.query_matching import Pairs, match_consistent
 from ..layers.query_predictor import QueryPredictor
 from ..layers.stages import stage
@@ -30,26 +30,13 @@ OFFICIAL_DUMMY = 54
 
 
 @dataclass
-class VidEoMTState:
+class VidEoMTState(RowsState):
     """One video on its way.
 
     Attributes:
         queries: float [1, Q, C] that enter the next frame.
-        ranking: of the classes of the queries over the frames so far.
-        live: whether frames are final at once.
-        masks: mask logits of all frames so far (of a live source: none).
-        shown: of a live source, the last record of every query that was shown.
-        num_frames: taken so far.
-        network: (H, W), padded size.
     """
-    video: VideoInfo
-    queries: Tensor
-    ranking: EndRanking
-    live: bool = False
-    masks: MaskStore = field(default_factory=MaskStore)
-    shown: Dict[int, Record] = field(default_factory=dict)
-    num_frames: int = 0
-    network: Optional[Tuple[int, int]] = None
+    queries: Optional[Tensor] = None
 
 
 @MODELS.register_module()
@@ -177,7 +164,8 @@ class VidEoMT(VISModel):
         A query keeps its object and class in all frames of the clip; where the object is absent the mask is empty.
         """
         num_frames = targets[0].present.shape[1]
-        labels = [target.labels for target in targets for _ in range(num_frames)]
+        # a label above all classes (``OFFICIAL_DUMMY``) is matched as "no object" and taught as the last class
+        labels = [target.labels.clamp(max=self.num_classes - 1) for target in targets for _ in range(num_frames)]
         masks = [mask for target in targets for mask in target.masks.unbind(1)]
         num_masks = mean_over_processes(sum(map(len, labels)), outputs[-1][0].device)
         return self.criterion(outputs, lambda *layer: self.match(*layer, targets), labels, masks, num_masks)
@@ -192,7 +180,7 @@ class VidEoMT(VISModel):
 
     def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> VidEoMTState:
         """State of a new video."""
-        return VidEoMTState(video, self.q.weight[None], EndRanking(self.num_records), live)
+        return VidEoMTState(video, EndRanking(self.num_records), live, self.live_score, queries=self.q.weight[None])
 
     def lag(self, state: VidEoMTState) -> Optional[int]:
         """None: which queries are tracks is known when the video ends; of a live source 0."""
@@ -206,52 +194,9 @@ class VidEoMT(VISModel):
             with stage('network'):
                 state.queries, logits, masks = self.frame_outputs(state.queries, tokens, features.rotation,
                                                                   features.size)
-            with stage('association'):
-                state.ranking.add(logits[0].float().cpu().numpy())
-            with stage('masks'):
-                if state.live:
-                    results.append(self._live_frame(state, masks[0]))
-                else:
-                    state.masks.add(_as_numpy(masks[0]))
-            state.num_frames += 1
+            results += state.add(logits[0], masks[0])
         return results
 
     def finish(self, state: VidEoMTState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
-        """All frames, with the masks of the queries that are among the best records, and these records; of a live
-        source no frame, and the last verdict on every query that was shown."""
-        if state.live:
-            verdicts = sorted(state.shown.values(), key=lambda record: -record.score)
-            return iter(()), [TrackScore(*record) for record in verdicts]
-        records = state.ranking.records()
-        return self._frames(state, best_of_row(records)), [TrackScore(*record, born=0) for record in records]
-
-    @staticmethod
-    def _frames(state: VidEoMTState, records: List[Record]) -> Iterator[FrameInstances]:
-        for frame_idx, masks in enumerate(state.masks.frames([record.row for record in records])):
-            with stage('encode'):
-                yield _frame(state, frame_idx, records, masks)
-
-    def _live_frame(self, state: VidEoMTState, masks: Tensor) -> FrameInstances:
-        """What leads so far, in the frame at hand."""
-        records = best_of_row(state.ranking.records(self.live_score))
-        state.shown.update((record.row, record) for record in records)
-        rows = [record.row for record in records]
-        return _frame(state, state.num_frames, records, dict(zip(rows, masks[rows].float().cpu().numpy())))
-
-
-def _frame(state: VidEoMTState, frame_idx: int, records: List[Record], masks: Dict[int, np.ndarray]) -> FrameInstances:
-    """The chosen queries that have a pixel in a frame; ``masks`` by query, float32 [h4, w4]."""
-    found = [(record, enlarge_and_encode(masks[record.row], state.video.ori_shape, state.network,
-                                         state.video.img_shape)) for record in records if record.row in masks]
-    found = [(record, *encoded) for record, encoded in found if encoded is not None]
-    if not found:
-        return FrameInstances(frame_idx)
-    chosen, rles, boxes = zip(*found)
-    ids, labels, scores = (np.array(x) for x in zip(*chosen))
-    return FrameInstances(frame_idx, ids, labels, scores.astype(np.float32), np.stack(boxes), list(rles))
-
-
-def _as_numpy(logits: Tensor) -> np.ndarray:
-    """Logits in the type in which they are; bfloat16, which NumPy lacks, as its bits (uint16)."""
-    logits = logits.cpu()
-    return logits.view(torch.uint16).numpy() if logits.dtype == torch.bfloat16 else logits.numpy()
+        """See ``RowsState.finish``."""
+        return state.finish()

@@ -11,7 +11,7 @@ from mmvis.models.instanceformer.losses import contrastive_loss, looks_loss
 from mmvis.models.instanceformer.matching import ClipTargets, clip_targets
 from mmvis.models.instanceformer.model import next_reference
 from mmvis.models.instanceformer.search import PointSearch
-from mmvis.models.instanceformer.transformer import Tokens
+from mmvis.models.layers.deformable_encoder import Tokens
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.registry import MODELS
 from mmvis.structures import VideoResult, decode_rle
