@@ -1,8 +1,7 @@
-"""MinVIS with Swin-L on OVIS, as published: 16 processes of 2 frames. Not run here."""
+"""MinVIS with Swin-L on OVIS, as published but for the number of processes: there 16 of 2 frames, here 8 of 4. Not run here."""
 _base_ = ['./minvis_r50_ovis.py', '../_base_/models/segmenter_swin_large.py']
 
 model = dict(segmenter={{_base_.swin_large_segmenter}})
-train_dataloader = dict(batch_size=2)
 val_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline_480}}))
 test_dataloader = val_dataloader
 

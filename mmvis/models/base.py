@@ -15,7 +15,7 @@ online      MaskTrackRCNN, SipMask-VIS,    0 (InstanceFormer: 2, the   a frame c
             InstanceFormer                 with the third)             three) and gives class and score of every track
 windowed    IFC                            the window                  a frame comes out when no later window covers it;
                                                                        ``finish`` gives the rest
-at the end  VidEoMT                        None                        ``step`` gives nothing; ``finish`` gives all
+at the end  VidEoMT, MinVIS                None                        ``step`` gives nothing; ``finish`` gives all
                                                                        frames one by one, only of the tracks chosen, with
                                                                        class and score of the whole video
 live        all; a source without end      that of the kind; of those  systems that choose at the end show at once what
