@@ -91,7 +91,7 @@ def parse_args() -> argparse.Namespace:
                            help='run videos of N frames to their end, --frames of them')
     inference.add_argument('--threads', type=number_in(1), nargs='+', default=[1, 2], metavar='N',
                            help='numbers of threads (1 2)')
-    inference.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32',
+    inference.add_argument('--precision', choices=('fp32', 'tf32', 'bf16', 'fp16'), default='fp32',
                            help='of our network (fp32)')
     inference.add_argument('--peer', choices=('mmdet', 'timm'),
                            help="also measure mmdet's own MaskTrackRCNN, or VidEoMT's network written with timm, in float32")

@@ -72,7 +72,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help="'cpu', 'cuda:1', ... (the GPU if there is one)")
     parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
                         help='take what fits of a checkpoint of another model')
-    parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--precision', choices=('fp32', 'tf32', 'bf16', 'fp16'), default='fp32',
+                        help='of the network (fp32)')
     parser.add_argument('--compile', action='store_true',
                         help='by torch.compile (VidEoMT, EoMT): slow at first, then faster; needs a C++ compiler')
     parser.add_argument('--live', action='store_true',

@@ -85,7 +85,8 @@ def parse_args() -> argparse.Namespace:
                         help='save what the slots of InstanceFormer look at as DIR/<video id>.npz, for tools/analysis')
     parser.add_argument('--load-anyway', '--load_anyway', action='store_true',
                         help='take what fits of a checkpoint of another model')
-    parser.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='of the network (fp32)')
+    parser.add_argument('--precision', choices=('fp32', 'tf32', 'bf16', 'fp16'), default='fp32',
+                        help='of the network (fp32); tf32: fp32 with short products, on GPUs that have it')
     parser.add_argument('--compile', action='store_true',
                         help='by torch.compile (VidEoMT, EoMT): slow at first, then faster; needs a C++ compiler')
     parser.add_argument('--use-damaged-frames', '--use_damaged_frames', action='store_true',

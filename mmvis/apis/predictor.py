@@ -48,7 +48,7 @@ class VISPredictor:
         config: a config file, its name under ``configs/``, or a Config.
         checkpoint: weights, in any layout that mmvis knows; without a file at this path its name under ``models/``.
         device: such as 'cpu' or 'cuda:1'; by default the GPU if there is one.
-        precision: 'fp32', 'bf16' or 'fp16' (CUDA only).
+        precision: 'fp32', 'bf16', or on CUDA 'tf32' or 'fp16'.
         score_thr: instances with a lower score in a frame are left out of its result.
         cfg_options: dotted keys of the config to change.
         load_anyway: take what fits of a checkpoint of another model.

@@ -1,4 +1,4 @@
-"""Is there a GPU that PyTorch passes over? And how exact float32 is on one."""
+"""Is there a GPU that PyTorch passes over?"""
 import logging
 import os
 import warnings
@@ -37,12 +37,3 @@ def warn_of_unusable_gpu() -> None:
     reason = unusable_gpu()
     if reason is not None:
         print_log(f'This machine has a GPU, but all runs on the CPU: {reason}.', logger='current', level=logging.WARNING)
-
-
-def set_tf32(allowed: bool) -> None:
-    """How convolutions and products of float32 are computed on GPUs of the Ampere generation or newer.
-
-    PyTorch's default is mixed: TF32 (10 bits of mantissa) in convolutions, float32 in linear layers. Here it is one or
-    the other for both; other GPUs and CPUs know no TF32.
-    """
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample, PackedSamples
+from mmvis.ops.transfer import to_device
 from mmvis.registry import MODELS
-
-from .layers.transfer import to_device
 
 Samples = Union[PackedSamples, Sequence[Sequence[FrameSample]]]
 

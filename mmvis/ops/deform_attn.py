@@ -14,6 +14,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .transfer import constant
+
 
 def ms_deform_attn(value: Tensor, spatial_shapes: Tensor, level_start_index: Tensor, sampling_locations: Tensor,
                    attention_weights: Tensor) -> Tensor:
@@ -73,8 +75,8 @@ def _corners(shapes: list, level_starts: list, places: int, locations: Tensor) -
     batch, queries, heads, levels, points, _ = locations.shape
     device, dtype = locations.device, locations.dtype
 
-    def constant(values, dtype):  # one number a level, laid out like the points: [M * L * P]
-        per_level = torch.tensor(values, dtype=dtype, device=device).view(levels, 1)
+    def by_level(values, dtype):  # one number a level, laid out like the points: [M * L * P]
+        per_level = constant(tuple(values), device, dtype).view(levels, 1)
         return per_level.expand(heads, levels, points).reshape(-1)
 
     def per_bag(x):
@@ -83,11 +85,11 @@ def _corners(shapes: list, level_starts: list, places: int, locations: Tensor) -
     # Everything is [B, Q, M * L * P], so that constants broadcast over long contiguous rows.
     x, y = locations.reshape(batch, queries, heads * levels * points, 2).unbind(-1)
     heights, widths = zip(*shapes)
-    x_floor, x_part = _floor_inside(x.contiguous(), constant(widths, dtype))
-    y_floor, y_part = _floor_inside(y.contiguous(), constant(heights, dtype))
+    x_floor, x_part = _floor_inside(x.contiguous(), by_level(widths, dtype))
+    y_floor, y_part = _floor_inside(y.contiguous(), by_level(heights, dtype))
 
-    row_step = constant([(width + 1) * heads for width in widths], torch.int32)
-    first = constant([(start + width + 2) * heads for start, width in zip(level_starts, widths)], torch.int32)
+    row_step = by_level([(width + 1) * heads for width in widths], torch.int32)
+    first = by_level([(start + width + 2) * heads for start, width in zip(level_starts, widths)], torch.int32)
     first = first + torch.arange(heads, dtype=torch.int32, device=device).repeat_interleave(levels * points)
     first = first + torch.arange(batch, dtype=torch.int32, device=device).view(-1, 1, 1) * (places * heads)
     top = y_floor.to(torch.int32).mul_(row_step).add_(x_floor.to(torch.int32).mul_(heads)).add_(first)

@@ -1,4 +1,4 @@
-"""A GPU that cannot be used is told once; float32 is exact or not, in convolutions and products alike."""
+"""What is asked of a GPU before it is used, and what is told of one that cannot be."""
 import logging
 import sys
 
@@ -111,14 +111,18 @@ def test_a_full_gpu_is_told_with_what_helps(monkeypatch):
     assert 'test_dataloader.dataset.chunk_size=1' in text and 'batch_size' not in text
 
 
-@pytest.mark.parametrize('allowed', [True, False])
-def test_tf32_is_for_convolutions_and_products_alike(allowed):
+@pytest.mark.parametrize('precision', ['fp32', 'tf32'])
+def test_tf32_is_for_convolutions_and_products_alike(precision):
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:
-        gpus.set_tf32(allowed)
+        with VirtualCuda():
+            optimize_for_inference(torch.nn.Linear(2, 2).to('cuda'), precision)
+        allowed = precision == 'tf32'
         assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is allowed
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    with pytest.raises(ValueError, match="'tf32' needs CUDA"):
+        optimize_for_inference(torch.nn.Linear(2, 2), 'tf32')
 
 
 def test_nccl_is_told_the_gpu(monkeypatch):

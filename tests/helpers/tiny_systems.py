@@ -15,11 +15,11 @@ class TinySystem(NamedTuple):
 
 
 SYSTEMS: Dict[str, TinySystem] = {
-    'condinst_iai': TinySystem(tiny_iai, 3, (151, 8), (21, 89)),
-    'ifc': TinySystem(tiny_ifc, 3, (6, 10), (19, 66)),
-    'instanceformer': TinySystem(tiny_instanceformer, 3, (4, 25), (12, 106)),
-    'masktrack_rcnn': TinySystem(tiny_masktrack, 2, (21, 36), (66, 90)),
-    'memcnp': TinySystem(tiny_memcnp, 2, (7, 10), (71, 57)),
-    'sipmask': TinySystem(tiny_sipmask, 2, (12, 6), (23, 50)),
-    'videomt': TinySystem(tiny_videomt, 2, (2, 1), (26, 43)),
+    'condinst_iai': TinySystem(tiny_iai, 3, (3, 0), (4, 3)),
+    'ifc': TinySystem(tiny_ifc, 3, (6, 0), (3, 0)),
+    'instanceformer': TinySystem(tiny_instanceformer, 3, (1, 0), (3, 0)),
+    'masktrack_rcnn': TinySystem(tiny_masktrack, 2, (7, 0), (9, 0)),
+    'memcnp': TinySystem(tiny_memcnp, 2, (5, 0), (5, 0)),
+    'sipmask': TinySystem(tiny_sipmask, 2, (6, 0), (2, 0)),
+    'videomt': TinySystem(tiny_videomt, 2, (2, 0), (4, 0)),
 }

@@ -151,7 +151,7 @@ class Parity:
     def losses(self, group: str, model: IFC, logits: Tensor, masks: Tensor, targets: List[ClipTargets]
                ) -> Iterator[Stage]:
         criterion = model.criterion
-        matches = [[[x.tolist() for x in criterion.match(*clip)] for clip in zip(logits[i], masks[i], targets)]
+        matches = [[[x.tolist() for x in pair] for pair in criterion.match(list(zip(logits[i], masks[i], targets)))]
                    for i in (2, 0, 1)]
         yield value(group, 'match [last layer, aux0, aux1][video][query list, gt list]', matches)
         losses = {name: float(x) for name, x in criterion(logits, masks, targets).items()}

@@ -177,8 +177,7 @@ class Parity:
         model, top = self.model, ('losses', 'sampling')
         proposals = [_proposals(boxes, self.unit(f'loss.prop.{i}', 150, 4) * 0.18) for i, boxes in enumerate(gt)]
         yield Stage(top + ('proposals',), proposals)
-        sampled = [sample_proposals(p, boxes, None, model.assigner, model.sampler, choose=first_in_order)
-                   for p, boxes in zip(proposals, gt)]
+        sampled = sample_proposals(proposals, gt, [None] * len(gt), model.assigner, model.sampler, choose=first_in_order)
         yield Stage(top + ('num_pos',), [len(x.positive) for x in sampled])
         yield Stage(top + ('num_neg',), [len(x.negative) for x in sampled])
         yield Stage(top + ('pos_inds',), [x.positive for x in sampled])

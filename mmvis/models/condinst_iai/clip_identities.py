@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmvis.frame_sample import FrameSample
+from mmvis.ops.transfer import on_device, to_host
 
 
 @dataclass
@@ -36,8 +37,9 @@ class ClipIdentities:
 def identity_map(masks: Tensor, slots: Tensor, max_obj_num: int) -> Tensor:
     """float32 [M + 1, H, W] of masks uint8 [N, H, W] and their slots [N]; where masks overlap the smallest wins."""
     index = torch.full(masks.shape[1:], max_obj_num, dtype=torch.long, device=masks.device)
-    for i in masks.flatten(1).sum(1).argsort(descending=True).tolist():
-        index[masks[i] > 0] = slots[i]
+    order = masks.flatten(1).sum(1).argsort(descending=True)
+    for mask, slot in zip(masks[order] > 0, slots[order]):
+        index = torch.where(mask, slot, index)
     return F.one_hot(index, max_obj_num + 1).permute(2, 0, 1).float()
 
 
@@ -55,15 +57,17 @@ def clip_identities(samples: Sequence[Sequence[FrameSample]], max_obj_num: int,
     """
     slots: List[List[Tensor]] = [[] for _ in samples[0]]
     targets: List[List[Tensor]] = [[] for _ in samples[0]]
-    for clip in samples:
-        frame_ids = [sample.gt_instances.instance_ids for sample in clip]
+    every = to_host(*(sample.gt_instances.instance_ids for clip in samples for sample in clip))
+    device = samples[0][0].gt_instances.instance_ids.device
+    for first in range(0, len(every), len(slots)):
+        frame_ids = every[first:first + len(slots)]
         order = torch.randperm(max_obj_num - 1).tolist() if shuffle else range(max_obj_num - 1)
         slot_of = dict(zip(sorted(set(torch.cat(frame_ids).tolist())), order))
         seen = set()
         for t, ids in enumerate(frame_ids):
             numbers = ids.tolist()
-            slots[t].append(ids.new_tensor([slot_of.get(i, max_obj_num) for i in numbers]))
-            targets[t].append(ids.new_tensor([slot_of[i] if i in seen and i in slot_of else max_obj_num - 1
-                                              for i in numbers]))
+            slots[t].append(on_device([slot_of.get(i, max_obj_num) for i in numbers], device, ids.dtype))
+            targets[t].append(on_device([slot_of[i] if i in seen and i in slot_of else max_obj_num - 1 for i in numbers],
+                                        device, ids.dtype))
             seen.update(numbers)
     return ClipIdentities(slots, targets, [list(clip) for clip in samples], max_obj_num)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvis.ops.transfer import to_device
+
 
 class IdentityBank(nn.Conv2d):
     """One convolution over an identity map of M + 1 channels; each cell of its result sees ``stride`` + 1 pixels.
@@ -28,7 +30,7 @@ class IdentityBank(nn.Conv2d):
         """[1, h * w, C] for one map given as the slot of each pixel, uint8 [H, W]; a number over M is nobody."""
         num = self.in_channels
         if self.weight.device.type != 'cpu':
-            index = torch.from_numpy(owner).to(self.weight.device)
+            index = to_device(torch.from_numpy(owner), self.weight.device)
             return self.dense((index == torch.arange(num, device=index.device)[:, None, None])[None].to(self.weight))
         # A slot is in few of the windows: where it is not, its part of the sum need not be computed.
         size, stride = self.kernel_size[0], self.stride[0]

@@ -8,6 +8,8 @@ from mmdet.utils import reduce_mean
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
+from mmvis.ops.transfer import on_device
+
 from .targets import FrameTargets
 
 
@@ -34,7 +36,7 @@ def frame_losses(head: Any, outputs: Any, targets: FrameTargets, masks: Sequence
                                       outputs.centerness_logits))
     kernels = _flatten(outputs.kernels)
     image, point = (targets.gt_index >= 0).nonzero(as_tuple=True)
-    num_positive = reduce_mean(image.new_tensor(len(image), dtype=torch.float32)).clamp(min=1)
+    num_positive = reduce_mean(on_device(float(len(image)), image.device)).clamp(min=1)
 
     points, wanted = targets.points[point], targets.distances[image, point]
     centerness = centerness_targets(wanted)
@@ -54,7 +56,7 @@ def clip_loss_mean(frames: List[Dict[str, Tensor]]) -> Dict[str, Tensor]:
 
 def centerness_targets(distances: Tensor) -> Tensor:
     """How near [n, 4] distances l t r b are to those of the centre, float32 [n] in 0..1 (FCOS, equation 3)."""
-    horizontal, vertical = distances[:, [0, 2]], distances[:, [1, 3]]
+    horizontal, vertical = distances[:, 0::2], distances[:, 1::2]
     ratios = horizontal.amin(1) / horizontal.amax(1) * (vertical.amin(1) / vertical.amax(1))
     return ratios.sqrt()
 
@@ -95,6 +97,6 @@ def _mask_loss(head: Any, mask_features: Tensor, kernels: Tensor, image: Tensor,
         return (mask_features.float().sum() + kernels.float().sum()) * 0
     logits = head.dynamic_masks(mask_features, kernels, targets.points[point], targets.strides[point], image)
     small = [x[:, 2::4, 2::4].float() for x in masks]
-    first = torch.tensor([0, *[len(x) for x in small[:-1]]], device=image.device).cumsum(0)
+    first = on_device([0, *[len(x) for x in small[:-1]]], image.device).cumsum(0)
     wanted = torch.cat(small)[first[image] + targets.gt_index[image, point]]
     return dice_loss(logits.float().sigmoid(), wanted).mean()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
+from mmvis.ops.transfer import to_host
 from mmvis.registry import MODELS
 from mmvis.structures import RLE, FrameInstances, TrackScore, VideoInfo, encode_crop
 
@@ -19,7 +20,7 @@ from ..base import FrameReader, VISModel
 from ..builder import build_part
 from ..layers.stages import stage
 from .clip_identities import clip_identities
-from .detect import Detections, detect
+from .detect import detect
 from .head import HeadOutputs, level_points
 from .identity import IdentityBook, OverlapScores
 from .losses import clip_loss_mean, frame_losses
@@ -170,9 +171,13 @@ class CondInstIAI(VISModel):
                 found = detect(outputs, self.bbox_head.strides, state.video.img_shape, state.video.ori_shape,
                                state.book.num_frames == 0, self.test_cfg)
             with stage('masks'):
-                probabilities, rows, masks = self._segment(state, outputs.mask_features, found, pad_shape)
+                logits = self.bbox_head.dynamic_masks(outputs.mask_features, found.kernels, found.points, found.strides,
+                                                      torch.zeros_like(found.strides, dtype=torch.long))
+                # From here on all is done on the host, where the run lengths are made.
+                probabilities, *found = to_host(logits.sigmoid(), found.cls_scores, found.id_scores, found.boxes)
+                rows, masks = self._visible(state, probabilities, pad_shape)
             with stage('association'):
-                cls_scores, id_scores = (x[rows].cpu().numpy() for x in (found.cls_scores, found.id_scores))
+                cls_scores, id_scores, boxes = (x[rows].numpy() for x in found)
                 if state.overlaps is not None:
                     id_scores = state.overlaps.scores(masks, max_obj_num)
                 slots, has_new = state.book.assign(id_scores)
@@ -182,19 +187,15 @@ class CondInstIAI(VISModel):
                 embedding = self.lstt.id_bank.owners(paint(masks, slots, max_obj_num, pad_shape))
                 self.lstt.remember(state.memory, embedding, has_new)
             rles = self._encode(state, probabilities[rows], slots)
-        return self._emit(state, slots, cls_scores, found.boxes[rows].cpu().numpy(), rles)
+        return self._emit(state, slots, cls_scores, boxes, rles)
 
-    def _segment(self, state: IAIState, mask_features: Tensor, found: Detections,
-                 pad_shape: Tuple[int, int]) -> Tuple[Tensor, List[int], List[CroppedMask]]:
-        """Probabilities [n, H / 4, W / 4]; the rows that stay visible and their disjoint masks [H, W]."""
-        logits = self.bbox_head.dynamic_masks(mask_features, found.kernels, found.points, found.strides,
-                                              torch.zeros_like(found.strides, dtype=torch.long))
-        probabilities = logits.sigmoid()
+    def _visible(self, state: IAIState, probabilities: Tensor,
+                 pad_shape: Tuple[int, int]) -> Tuple[List[int], List[CroppedMask]]:
+        """Of masks of probabilities [n, H / 4, W / 4] the rows that stay visible and their disjoint masks [H, W]."""
         if state.upsampler is None:
             state.upsampler = MaskUpsampler(pad_shape, state.video.img_shape, state.video.ori_shape,
                                             self.bbox_head.strides[0] // 2)
-        rows, masks = make_disjoint([state.upsampler.to_input(x) for x in probabilities])
-        return probabilities, rows, masks
+        return make_disjoint([state.upsampler.to_input(x) for x in probabilities])
 
     def _encode(self, state: IAIState, probabilities: Tensor, slots: List[int]) -> List[Optional[RLE]]:
         """Disjoint masks of the visible instances in the original frame; none for the slot that several share."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mmvis.frame_sample import FrameSample
+from mmvis.ops.transfer import per_level
 
 
 @dataclass
@@ -59,10 +60,10 @@ def frame_targets(points: Sequence[Tensor], samples: Sequence[FrameSample], iden
     """
     if not len(points) == len(strides) == len(regress_ranges):
         raise ValueError(f'{len(points)} levels, but {len(strides)} strides and {len(regress_ranges)} regress_ranges.')
-    counts = [len(p) for p in points]
+    counts = tuple(len(p) for p in points)
     all_points = torch.cat(list(points))
-    per_point = [torch.as_tensor(x, dtype=torch.float32, device=all_points.device).repeat_interleave(
-        torch.tensor(counts, device=all_points.device), dim=0) for x in (strides, regress_ranges)]
+    per_point = [per_level(x, counts, all_points.device)
+                 for x in (tuple(strides), tuple(map(tuple, regress_ranges)))]
     images = [_image_targets(all_points, *per_point, sample.gt_instances, slots, num_classes, max_obj_num,
                              center_radius) for sample, slots in zip(samples, identities)]
     return FrameTargets(all_points, per_point[0], *(torch.stack(x) for x in zip(*images)))

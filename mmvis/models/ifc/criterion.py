@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mmvis.frame_sample import FrameSample
+from mmvis.ops.transfer import on_device, to_host
 
 from ..layers.clip_targets import ClipTargets, clip_targets
 from ..losses import dice_loss, dice_similarity, soft_focal_loss
@@ -56,55 +57,61 @@ class ClipCriterion:
             return self._all_layers(logits.float(), masks.float(), targets)
 
     def _all_layers(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> Dict[str, Tensor]:
-        num = torch.as_tensor(float(sum(len(x.labels) for x in targets)), device=logits.device)
+        num = on_device(float(sum(len(x.labels) for x in targets)), logits.device)
         all_reduce(num, 'mean')
         num = num.clamp(min=1)
+        matches = iter(self.match([clip for layer in zip(logits, masks) for clip in zip(*layer, targets)]))
+        matches = [[next(matches) for _ in targets] for _ in logits]
         losses = {}
         for layer in reversed(range(len(logits))):
             is_last = layer == len(logits) - 1
             suffix = '' if is_last else f'_{layer}'
-            found = self._layer(logits[layer], masks[layer], targets, num)
+            found = self._layer(logits[layer], masks[layer], targets, matches[layer], num)
             if not is_last:
                 found.pop('class_error')
             losses.update({name + suffix: value * self.weights.get(name, 1) for name, value in found.items()})
         return losses
 
     @torch.no_grad()
-    def match(self, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Tuple[Tensor, Tensor]:
-        """Queries (rising) and the objects they are matched with, int64 [n] each, in one clip.
+    def match(self, clips: Sequence[Tuple[Tensor, Tensor, ClipTargets]]) -> List[Tuple[Tensor, Tensor]]:
+        """Queries (rising) and the objects they are matched with, int64 [n] each, in every clip.
 
-        The assignment maximises dice_weight * dice + probability of the class.
+        The assignment maximises dice_weight * dice + probability of the class. All go to the host in one copy.
 
         Args:
-            logits: [Q, K + 1]; masks: [Q, T, h8, w8], logits.
+            clips: logits [Q, K + 1]; masks [Q, T, h8, w8], logits; targets.
         """
-        if not len(targets.labels):
-            return targets.labels, targets.labels
-        dice = dice_similarity(self._upsample(masks, targets).flatten(1), targets.masks.flatten(1))
-        profit = self.weights['loss_dice'] * dice + logits.softmax(-1)[:, targets.labels]
+        profits = to_host(*(self._profit(*clip) for clip in clips))
         # with NaN there is no assignment; the losses are NaN then, too, and say so
-        rows, columns = linear_sum_assignment(np.nan_to_num(profit.cpu().numpy()), maximize=True)
-        return tuple(torch.as_tensor(x, device=logits.device) for x in (rows, columns))
+        return [tuple(on_device(np.stack(linear_sum_assignment(np.nan_to_num(profit.numpy()), maximize=True)),
+                                logits.device).unbind()) for profit, (logits, *_) in zip(profits, clips)]
 
-    def _layer(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets], num: Tensor) -> Dict[str, Tensor]:
+    def _profit(self, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Tensor:
+        """[Q, n] of one clip."""
+        if not len(targets.labels):
+            return logits.new_zeros(len(logits), 0)
+        dice = dice_similarity(self._upsample(masks, targets).flatten(1), targets.masks.flatten(1))
+        return self.weights['loss_dice'] * dice + logits.softmax(-1)[:, targets.labels]
+
+    def _layer(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets], matches: List[Tuple[Tensor, Tensor]],
+               num: Tensor) -> Dict[str, Tensor]:
         """Losses of one decoder layer, not weighted."""
-        matches = [self.match(*x) for x in zip(logits, masks, targets)]
         classes = torch.full(logits.shape[:2], self.num_classes, device=logits.device)
         for row, target, (queries, objects) in zip(classes, targets, matches):
             row[queries] = target.labels[objects]
         weight = logits.new_ones(self.num_classes + 1)
         weight[-1] = self.no_object_weight
         matched = classes < self.num_classes
-        counts = torch.tensor([len(x.labels) for x in targets], device=logits.device)
+        counts = on_device([len(x.labels) for x in targets], logits.device)
         found = (logits.argmax(-1) < self.num_classes).sum(1)
         pairs = [(self._upsample(mask[queries], target).flatten(1), target.masks[objects].flatten(1))
                  for mask, target, (queries, objects) in zip(masks, targets, matches) if len(queries)]
         focal = sum((soft_focal_loss(*pair).sum() for pair in pairs), masks.sum() * 0)
         dice = sum((dice_loss(*pair).sum() for pair in pairs), masks.sum() * 0)
-        right = (logits.argmax(-1) == classes)[matched].float()
+        right = ((logits.argmax(-1) == classes) & matched).float()
         return dict(loss_ce=F.cross_entropy(logits.flatten(0, 1), classes.flatten(), weight),
                     loss_mask=focal / num, loss_dice=dice / num,
-                    class_error=100 - 100 * right.sum() / max(len(right), 1),
+                    class_error=100 - 100 * right.sum() / max(sum(len(queries) for queries, _ in matches), 1),
                     cardinality_error=(found - counts).abs().float().mean())
 
     @staticmethod

@@ -10,6 +10,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from mmvis.ops.transfer import on_device
+
 
 @dataclass
 class _Held:
@@ -32,10 +34,11 @@ class _Frame:
         fresh = [i for i, tube in enumerate(tubes.tolist()) if tube not in row_of]
         rows = [row_of[tubes[i]] for i in known]
         if known:
-            self.total[rows] += logits[known]
+            self.total[on_device(rows, logits.device)] += logits[on_device(known, logits.device)]
         for row in rows:
             self.windows[row] += 1
-        self.total = logits[fresh] if self.total is None else torch.cat([self.total, logits[fresh]])
+        new = logits[on_device(fresh, logits.device, torch.long)]
+        self.total = new if self.total is None else torch.cat([self.total, new])
         self.tubes += tubes[fresh].tolist()
         self.windows += [1] * len(fresh)
 
@@ -141,8 +144,8 @@ class TubeJoiner:
             tubes = np.array(frame.tubes, np.int64)[order]
             mean = None
             if len(tubes):
-                windows = torch.tensor(frame.windows, device=frame.total.device)
-                mean = (frame.total / windows[:, None, None])[torch.from_numpy(order)]
+                windows = on_device(frame.windows, frame.total.device)
+                mean = (frame.total / windows[:, None, None])[on_device(order, frame.total.device)]
             taken.append((frame_idx, tubes, mean))
         return taken
 

@@ -8,8 +8,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
 
-from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
+from mmvis.ops.transfer import constant_like, on_device, to_host
 
 
 #: An absent object has a box of this size: it is a target all the same (DETR's log of 0 is thus avoided).
@@ -40,15 +40,8 @@ def clip_targets(samples: Sequence[FrameSample], class_units: Tensor, size: Tupl
     Args:
         samples: T samples; their masks are padded to ``size`` (H, W).
         class_units: int64 [K], the class unit of every label.
-
-    Raises:
-        ValueError: the model has no class for a label.
     """
     present = [sample.gt_instances for sample in samples]
-    largest = max((int(x.labels.max()) for x in present if len(x.labels)), default=0)
-    if largest >= len(class_units):
-        raise InputError(f'The training data have label {largest}, but the model has {len(class_units)} classes: set '
-                         'model.num_classes (and model.class_units, or class_units=None) to those of the data set.')
     ids, where = torch.cat([x.instance_ids for x in present]).unique(return_inverse=True)
     rows = where.split([len(x.instance_ids) for x in present])
     classes = ids.new_zeros(len(ids))
@@ -58,15 +51,15 @@ def clip_targets(samples: Sequence[FrameSample], class_units: Tensor, size: Tupl
         height, width = sample.img_shape[:2]
         centred = box_convert(instances.bboxes, 'xyxy', 'cxcywh')
         classes[row] = class_units[instances.labels]
-        boxes[t, row] = centred / centred.new_tensor([width, height, width, height])
+        boxes[t, row] = centred / constant_like(centred, (width, height) * 2)
         masks[t, row] = instances.masks[:, 2::4, 2::4].to(masks)
     return ClipTargets(classes, boxes.clamp(min=_ABSENT), masks, ids)
 
 
 @torch.no_grad()
-def match_slots(logits: Tensor, boxes: Tensor, targets: ClipTargets, class_cost: float = 1., box_cost: float = 5.,
-                giou_cost: float = 2.) -> Match:
-    """One slot for every object, at the least cost over the first frame of the clip.
+def slot_costs(logits: Tensor, boxes: Tensor, targets: ClipTargets, class_cost: float = 1., box_cost: float = 5.,
+               giou_cost: float = 2.) -> Tensor:
+    """What each slot costs each object [Q, n], in the first frame of the clip.
 
     The box cost is the Euclidean distance of the four numbers (not L1), the class cost the focal one.
 
@@ -79,13 +72,18 @@ def match_slots(logits: Tensor, boxes: Tensor, targets: ClipTargets, class_cost:
     negative = 0.75 * scores ** 2 * -(1 - scores + 1e-8).log()
     overlap = generalized_box_iou(box_convert(boxes, 'cxcywh', 'xyxy'), box_convert(wanted, 'cxcywh', 'xyxy'))
     cost = box_cost * torch.cdist(boxes, wanted, p=2) + class_cost * (positive - negative) - giou_cost * overlap
-    slots, objects = linear_sum_assignment(np.nan_to_num(cost.cpu().numpy(), nan=1e6))
-    return torch.as_tensor(slots, device=logits.device), torch.as_tensor(objects, device=logits.device)
+    return cost
 
 
 def match_layers(logits: Sequence[Tensor], boxes: Sequence[Tensor], targets: Sequence[ClipTargets],
                  **costs: float) -> List[List[Match]]:
-    """Matches of every decoder layer and clip: D lists of B. Logits [B, Q, C] and boxes [B, Q, 4], one a layer."""
-    return [[match_slots(one_logits, one_boxes, target, **costs)
-             for one_logits, one_boxes, target in zip(layer_logits, layer_boxes, targets)]
-            for layer_logits, layer_boxes in zip(logits, boxes)]
+    """One slot for every object, at the least cost, in every decoder layer and clip: D lists of B. All costs go to the
+    host in one copy.
+
+    Args:
+        logits: [B, Q, C] and boxes [B, Q, 4], one a layer.
+    """
+    tables = [slot_costs(*clip, **costs) for layer in zip(logits, boxes) for clip in zip(*layer, targets)]
+    pairs = (linear_sum_assignment(np.nan_to_num(table.numpy(), nan=1e6)) for table in to_host(*tables))
+    matches = iter([tuple(on_device(np.stack(pair), logits[0].device).unbind()) for pair in pairs])
+    return [[next(matches) for _ in targets] for _ in logits]

@@ -15,6 +15,7 @@ from torchvision.ops import box_convert
 
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
+from mmvis.ops.transfer import constant_like, on_device, to_host
 from mmvis.records import enlarge_and_encode
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
@@ -281,10 +282,10 @@ class InstanceFormer(VISModel):
             clips, samples = clips.flatten(0, 1)[:, None], [[sample] for clip in samples for sample in clip]
         targets = [clip_targets(clip, self.class_units, clips.shape[-2:]) for clip in samples]
         frames, matches, slots = self.run_clips(clips, samples, targets)
-        number = clips.new_tensor(float(sum(len(target.classes) for target in targets)))
+        number = on_device(float(sum(len(target.classes) for target in targets)), clips.device)
         all_reduce(number, 'mean')
         scale = 1 / (number.clamp(min=1) * len(frames))
-        sizes = clips.new_tensor([clip[0].img_shape[:2][::-1] for clip in samples])
+        sizes = on_device([clip[0].img_shape[:2][::-1] for clip in samples], clips.device, clips.dtype)
         terms: Dict[str, Tensor] = {}
         for layer in reversed(range(len(matches))):
             suffix = '' if layer == len(matches) - 1 else f'_{layer}'
@@ -410,27 +411,27 @@ class InstanceFormer(VISModel):
         """Only what can be a result gets a mask: the slots of the tracks."""
         slots = state.slots
         with stage('masks'):
-            logits = self.frame_masks(state, frame)
-        with stage('encode'):
             size = state.video.ori_shape
-            found = [enlarge_and_encode(mask, size) for mask in logits.float().cpu().numpy()]
+            scores, labels = frame.scores[slots][:, self.class_units].max(dim=1)
+            boxes = box_convert(frame.boxes[slots], 'cxcywh', 'xyxy') * constant_like(frame.boxes, tuple(size[::-1]) * 2)
+            logits, scores, boxes, labels = (x.numpy() for x in to_host(
+                self.frame_masks(state, frame).float(), scores.float(), boxes.float(), labels))
+        with stage('encode'):
+            found = [enlarge_and_encode(mask, size) for mask in logits]
             state.seen = [seen or mask is not None for seen, mask in zip(state.seen, found)]
             # As in the official results an absent object has an empty mask, not none.
             masks = [encode_mask(np.zeros(size, bool)) if mask is None else mask[0] for mask in found]
         with stage('association'):
             state.scores.add(frame.scores[slots])
-            scores, labels = frame.scores[slots][:, self.class_units].max(dim=1)
-            boxes = box_convert(frame.boxes[slots], 'cxcywh', 'xyxy') * frame.boxes.new_tensor([*size[::-1]] * 2)
             if self.recorder is not None:
                 self.recorder.add(state.video, slots, frame)
             state.num_frames += 1
-            return FrameInstances(state.num_frames - 1, np.arange(len(slots)), labels.cpu().numpy(),
-                                  scores.float().cpu().numpy(), boxes.float().cpu().numpy(), masks)
+            return FrameInstances(state.num_frames - 1, np.arange(len(slots)), labels, scores, boxes, masks)
 
     def frame_masks(self, state: InstanceFormerState, frame: FrameOutput) -> Tensor:
         """Mask logits [N, H / 4, W / 4] of the tracks."""
         height, width = state.video.img_shape
-        centres = frame.references[state.slots, :2] * frame.references.new_tensor([width, height])
+        centres = frame.references[state.slots, :2] * constant_like(frame.references, (width, height))
         return mask_logits(frame.mask_features, centres, self.controller(frame.features[state.slots]))
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvis.ops.deform_attn import ms_deform_attn
+from mmvis.ops.transfer import constant_like
 
 
 @dataclass
@@ -85,7 +86,7 @@ class DeformableAttention(nn.Module):
         references = references[:, :, None, :, None].expand(-1, -1, -1, -1, self.num_points, -1).contiguous()
         shapes = torch.tensor(tokens.shapes)
         if references.shape[-1] == 2:
-            sizes = shapes.flip(-1).to(references)[:, None].expand_as(offsets[0, 0]).contiguous()
+            sizes = constant_like(references, tuple(tuple(shape)[::-1] for shape in tokens.shapes))[:, None].expand_as(offsets[0, 0]).contiguous()
             locations = references + offsets / sizes
         else:
             locations = references[..., :2] + offsets / self.num_points * references[..., 2:] * 0.5
@@ -163,6 +164,6 @@ def pixel_centres(shapes: Sequence[Tuple[int, int]], valid_ratios: Tensor) -> Te
         y, x = torch.meshgrid(torch.arange(0.5, height, device=valid_ratios.device, dtype=valid_ratios.dtype),
                               torch.arange(0.5, width, device=valid_ratios.device, dtype=valid_ratios.dtype),
                               indexing='ij')
-        valid = valid_ratios[:, level] * valid_ratios.new_tensor([width, height])
+        valid = valid_ratios[:, level] * constant_like(valid_ratios, (width, height))
         centres.append(torch.stack([x, y], dim=-1).flatten(0, 1) / valid[:, None])
     return torch.cat(centres, dim=1)[:, :, None] * valid_ratios[:, None]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms as _half_open_nms
 
 from mmvis.ops.roi_align_bags import roi_align
+from mmvis.ops.transfer import constant, constant_like, to_device, to_host
 from mmvis.registry import MODELS
 
 #: Largest change of log width or log height that decoding follows.
@@ -50,13 +51,13 @@ def encode(boxes: Tensor, targets: Tensor, stds: Sequence[float] = (1., 1., 1., 
     target_size = targets[:, 2:] - targets[:, :2] + 1
     shift = ((targets[:, 2:] + targets[:, :2]) * 0.5 - (boxes[:, 2:] + boxes[:, :2]) * 0.5) / size
     deltas = torch.cat([shift, torch.log(target_size / size)], dim=1)
-    return deltas / deltas.new_tensor(stds)
+    return deltas / constant_like(deltas, tuple(stds))
 
 
 def decode(boxes: Tensor, deltas: Tensor, stds: Sequence[float] = (1., 1., 1., 1.),
            img_shape: Optional[Tuple[int, int]] = None) -> Tensor:
     """Inverse of ``encode``: ``boxes`` [N, 4] moved by ``deltas`` [N, 4], clipped to img_shape (height, width)."""
-    deltas = deltas * deltas.new_tensor(stds)
+    deltas = deltas * constant_like(deltas, tuple(stds))
     size = boxes[:, 2:] - boxes[:, :2] + 1
     centre = (boxes[:, 2:] + boxes[:, :2]) * 0.5 + size * deltas[:, :2]
     half = size * deltas[:, 2:].clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp() * 0.5
@@ -67,7 +68,7 @@ def decode(boxes: Tensor, deltas: Tensor, stds: Sequence[float] = (1., 1., 1., 1
 def clip(boxes: Tensor, img_shape: Tuple[int, int]) -> Tensor:
     """Boxes [N, 4] with corners inside 0..width-1, 0..height-1 of img_shape (height, width)."""
     height, width = img_shape
-    high = boxes.new_tensor([width - 1, height - 1, width - 1, height - 1])
+    high = constant_like(boxes, (width - 1, height - 1, width - 1, height - 1))
     return torch.minimum(boxes.clamp(min=0), high)
 
 
@@ -82,7 +83,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_thr: float, groups: Optional[Tensor] 
         Indices int64 of the boxes that stay, best score first over all groups.
     """
     # One more pixel to the right and below makes half-open areas and overlaps equal to the inclusive ones.
-    boxes = boxes.double() + boxes.new_tensor([0, 0, 1, 1]).double()
+    boxes = boxes.double() + constant((0, 0, 1, 1), boxes.device, torch.float64)
     if groups is not None and len(boxes):
         # Groups are moved apart. In float64 the shift is exact, so it costs no digit of the IoU.
         shift = groups.double() * torch.ceil(boxes.max() - boxes.min() + 2)
@@ -96,7 +97,7 @@ def jitter(boxes: Tensor, amount: Sequence[float]) -> Tensor:
     The draws come from torch's global CPU generator, whose state a checkpoint keeps.
     """
     size = boxes[:, 2:] - boxes[:, :2] + 1
-    draws = (torch.rand(2, len(boxes), 2) * 2 - 1).to(boxes)
+    draws = to_device(torch.rand(2, len(boxes), 2) * 2 - 1, boxes.device).to(boxes.dtype)
     centre = (boxes[:, 2:] + boxes[:, :2]) * 0.5 + draws[0] * amount[0] * size
     half = size * (1 + draws[1] * amount[1]) * 0.5
     return torch.cat([centre - half + 0.5, centre + half - 0.5], dim=1)
@@ -137,19 +138,21 @@ class InclusiveRoIExtractor(nn.Module):
 
         Args:
             features: [B, C, H / stride, W / stride], at least as many levels as strides.
-            boxes: B tensors [N_b, 4] in pixels of the network input.
+            boxes: B tensors [N_b, 4] in pixels of the network input, on the device of the features or on the host.
 
         Returns:
             float32 [sum N_b, C, out_size, out_size], image by image.
         """
-        index = torch.cat([b.new_full((len(b), 1), i) for i, b in enumerate(boxes)])
+        device, counts = features[0].device, tuple(len(b) for b in boxes)
         boxes = torch.cat(boxes).float()
-        levels = roi_levels(boxes, len(self.strides), self.finest_scale)
+        levels, = to_host(roi_levels(boxes, len(self.strides), self.finest_scale))
+        boxes = to_device(boxes, device)
+        index = to_device(torch.arange(len(counts), dtype=boxes.dtype).repeat_interleave(torch.tensor(counts)), device)[:, None]
         out = boxes.new_zeros(len(boxes), features[0].shape[1], self.out_size, self.out_size)
         for level, stride in enumerate(self.strides):
-            rows = torch.nonzero(levels == level)[:, 0]
+            rows = to_device(torch.nonzero(levels == level)[:, 0], device)
             # The old kernel reads from x1 to x2 + 1 in cells of the map, without the half-cell shift of aligned=True.
-            rois = boxes[rows] + boxes.new_tensor([0, 0, 1, 1]) + 0.5 * stride
+            rois = boxes[rows] + constant_like(boxes, (0, 0, 1, 1)) + 0.5 * stride
             with torch.autocast(boxes.device.type, enabled=False):      # in float32 whatever autocast says
                 pooled = roi_align(features[level], torch.cat([index[rows], rois], dim=1), self.out_size, 1 / stride,
                                    self.sample_num)

@@ -1,13 +1,15 @@
 """One-to-one matching of queries with the objects of a frame or a clip (DETR, arXiv 2005.12872; on points as in
 Mask2Former, arXiv 2112.01527)."""
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+
+from mmvis.ops.transfer import on_device, to_host
 
 from .clip_targets import ClipTargets
 from .point_sampling import sample_at_points, uniform_points
@@ -53,8 +55,11 @@ class MatchingCost:
 def assign(cost: Tensor) -> Pairs:
     """The pairs of least total cost [Q, n], queries rising. Costs that are not finite are worth any other: the losses
     are not finite then, too, and say so."""
-    rows, columns = linear_sum_assignment(np.nan_to_num(cost.cpu().numpy(), nan=_TAKEN))
-    return tuple(torch.as_tensor(x, device=cost.device) for x in (rows, columns))
+    return on_device(np.stack(_assign(cost.cpu().numpy())), cost.device).unbind()
+
+
+def _assign(cost: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    return linear_sum_assignment(np.nan_to_num(cost, nan=_TAKEN))
 
 
 def match_tubes(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Pairs:
@@ -86,24 +91,32 @@ def match_frames(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: Cli
     return pairs
 
 
-def match_consistent(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Pairs:
-    """Pairs that hold in all frames of a clip: an object is matched in the first frame in which it is present, with
-    the queries that no earlier frame has given away (DVIS, arXiv 2306.03413).
+def match_consistent(cost: MatchingCost, logits: Sequence[Tensor], masks: Sequence[Tensor],
+                     targets: Sequence[ClipTargets]) -> List[Pairs]:
+    """Pairs of each of B clips that hold in all its frames: an object is matched in the first frame in which it is
+    present, with the queries that no earlier frame has given away (DVIS, arXiv 2306.03413).
 
-    Queries rise within the objects of one frame, which come frame by frame.
+    Queries rise within the objects of one frame, which come frame by frame. The costs of all clips go to the host in one
+    copy.
 
     Args:
-        logits: [T, Q, K + 1]; masks: [T, Q, h, w], logits.
+        logits: B times [T, Q, K + 1]; masks: B times [T, Q, h, w], logits.
     """
-    if not len(targets):
-        return targets.labels, targets.labels
-    first = targets.present.int().argmax(1)
-    pairs: List[Pairs] = []
-    for t in first.unique().tolist():
-        rows = (first == t).nonzero().flatten()
-        table = cost(logits[t], masks[t:t + 1], targets.labels[rows], targets.masks[None, rows, t])
-        for taken, _ in pairs:
+    places, tables = [], []
+    for b, (clip, of_clip, own) in enumerate(zip(logits, masks, targets)):
+        first = np.array(own.first_frames, np.int64)
+        for t in np.unique(first).tolist():
+            rows = np.flatnonzero(first == t)
+            index = on_device(rows, clip.device)
+            places.append((b, rows))
+            tables.append(cost(clip[t], of_clip[t:t + 1], own.labels[index], own.masks[None, index, t]))
+    pairs: List[Tuple[List[np.ndarray], List[np.ndarray]]] = [([], []) for _ in targets]
+    for (b, rows), table in zip(places, to_host(*tables)):
+        table = table.detach().numpy().copy()
+        for taken in pairs[b][0]:
             table[taken] = _TAKEN
-        queries, chosen = assign(table)
-        pairs.append((queries, rows[chosen]))
-    return tuple(torch.cat(x) for x in zip(*pairs))
+        queries, chosen = _assign(table)
+        pairs[b][0].append(queries)
+        pairs[b][1].append(rows[chosen])
+    return [tuple(on_device(np.stack([np.concatenate(x) for x in pair]), own.labels.device).unbind()) if pair[0]
+            else (own.labels, own.labels) for pair, own in zip(pairs, targets)]

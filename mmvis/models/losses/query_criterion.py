@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from mmvis.ops.transfer import on_device
+
 from ..layers.point_sampling import sample_at_points, unsure_points
 from ..layers.query_matching import MatchingCost, Pairs
 from .mask_losses import dice_loss
@@ -16,7 +18,7 @@ Layer = Tuple[Tensor, Tensor]
 
 def mean_over_processes(number: float, device: torch.device) -> Tensor:
     """A number of objects averaged over the processes, at least 1, float32 []."""
-    total = torch.as_tensor(float(number), device=device)
+    total = on_device(float(number), device)
     all_reduce(total, 'mean')
     return total.clamp(min=1)
 

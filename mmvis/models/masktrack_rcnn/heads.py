@@ -89,10 +89,14 @@ class MaskTrackBBoxHead(nn.Module):
             deltas.append(encode(sample.pos_boxes, boxes[sample.gt_index], self.target_stds))
         return torch.cat(slots), torch.cat(deltas)
 
-    def loss(self, logits: Tensor, deltas: Tensor, slots: Tensor, target_deltas: Tensor) -> Dict[str, Tensor]:
-        """Cross entropy, and smooth L1 on the deltas of the true class; both divided by the N sampled boxes."""
+    def loss(self, logits: Tensor, deltas: Tensor, slots: Tensor, target_deltas: Tensor,
+             rows: Optional[Tensor] = None) -> Dict[str, Tensor]:
+        """Cross entropy, and smooth L1 on the deltas of the true class; both divided by the N sampled boxes.
+
+        ``rows`` int64 [P], where they are known: the places of the positives among the boxes.
+        """
         num = max(len(slots), 1)
-        rows = torch.nonzero(slots > 0)[:, 0]
+        rows = torch.nonzero(slots > 0)[:, 0] if rows is None else rows
         own = deltas.reshape(len(deltas), -1, 4)[rows, slots[rows]]
         loss_cls = F.cross_entropy(logits, slots, reduction='sum') / num * self.loss_weights[0]
         loss_reg = smooth_l1(own, target_deltas, self.smoothl1_beta) / num * self.loss_weights[1]
@@ -141,16 +145,16 @@ class MaskTrackMaskHead(nn.Module):
         """Masks float32 [P, size, size] of 0 and 1: each box of the mask of its ground truth, resized.
 
         Args:
-            boxes: [P, 4] in pixels of the network input; gt_masks: uint8 [G, H, W]; gt_index: int64 [P].
+            boxes: [P, 4] in pixels of the network input; gt_masks: uint8 [G, H, W]; gt_index: int64 [P]; all on the host.
         """
         canvas_h, canvas_w = gt_masks.shape[1:]
         out = np.zeros((len(boxes), size, size), np.float32)
-        whole = boxes.cpu().numpy().astype(np.int32).tolist()
+        whole = boxes.numpy().astype(np.int32).tolist()
         for i, (index, (x1, y1, x2, y2)) in enumerate(zip(gt_index.tolist(), whole)):
             x1, y1 = min(max(x1, 0), canvas_w - 1), min(max(y1, 0), canvas_h - 1)
             crop = gt_masks[index, y1:max(y2, y1) + 1, x1:max(x2, x1) + 1]
             out[i] = cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR)
-        return torch.from_numpy(out).to(boxes.device)
+        return torch.from_numpy(out)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean binary cross entropy of logits and targets [P, s, s]; 0 with a gradient when P = 0."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
+from mmvis.ops.transfer import to_device, to_host
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
@@ -20,12 +21,12 @@ from ..layers.matching import match_targets
 from ..layers.paste import paste_and_encode
 from ..layers.stages import stage
 from ..trackers import OnlineState, visible
-from .sampling import BoxSampler, IoUAssigner, SampledBoxes, random_choice, sample_proposals
+from .sampling import BoxSampler, IoUAssigner, SampledBoxes, pos_places, random_choice, sample_proposals
 
 
 class MaskTrackFeatures(NamedTuple):
     """T frames: ``pyramid``, maps [T, C, h, w], finest first; by frame the ``detections`` (boxes [n, 4] in pixels of the
-    original frame, scores [n], labels [n]) and their ``embeddings`` [n, D]."""
+    original frame, scores [n], labels [n]; on the host) and their ``embeddings`` [n, D]."""
     pyramid: Sequence[Tensor]
     detections: List[Tuple[Tensor, Tensor, Tensor]]
     embeddings: Sequence[Tensor]
@@ -107,17 +108,20 @@ class MaskTrackRCNN(VISModel):
         logits, deltas = self.rpn_head(key)
         losses = self.rpn_head.loss(logits, deltas, gt_boxes, crowd, shapes, self.choose)
         proposals = self.rpn_head.proposals(logits, deltas, shapes)
-        sampled = [sample_proposals(p[:, :4], boxes, ignored, self.assigner, self.sampler, self.add_gt_as_proposals,
-                                    self.choose) for p, boxes, ignored in zip(proposals, gt_boxes, crowd)]
+        sampled = sample_proposals([p[:, :4] for p in proposals], gt_boxes, crowd, self.assigner, self.sampler,
+                                   self.add_gt_as_proposals, self.choose)
 
         roi_features = self.bbox_roi_extractor(key, [x.boxes for x in sampled])
         slots, target_deltas = self.bbox_head.targets(sampled, gt_boxes, [x.labels for x in truth])
-        losses.update(self.bbox_head.loss(*self.bbox_head(roi_features), slots, target_deltas))
+        places = pos_places(sampled, clips.device)
+        losses.update(self.bbox_head.loss(*self.bbox_head(roi_features), slots, target_deltas, places))
         losses.update(self._loss_match(roi_features, sampled, reference, samples))
-        labels = slots[slots > 0] - 1
+        labels = torch.cat([x.labels[s.gt_index] for s, x in zip(sampled, truth)])
         mask_features = self.mask_roi_extractor(key, [x.pos_boxes for x in sampled])
-        targets = torch.cat([self.mask_head.targets(x.pos_boxes, t.masks.cpu().numpy(), x.gt_index, self.mask_size)
-                             for x, t in zip(sampled, truth)])
+        on_host = to_host(*(x for s, t in zip(sampled, truth) for x in (s.pos_boxes, t.masks, s.gt_index)))
+        targets = torch.cat([self.mask_head.targets(boxes, masks.numpy(), index, self.mask_size)
+                             for boxes, masks, index in zip(on_host[::3], on_host[1::3], on_host[2::3])])
+        targets = to_device(targets, clips.device)
         losses['loss_mask'] = self.mask_head.loss(self.mask_head(mask_features, labels), targets)
         return losses
 
@@ -142,7 +146,8 @@ class MaskTrackRCNN(VISModel):
         """Pyramid, detections and their embeddings of float32 [T, 3, H, W]."""
         with stage('network'):
             pyramid = self.extract_features(frames)
-            detections = self.detect(pyramid, video)
+            found = to_host(*(x for frame in self.detect(pyramid, video) for x in frame))
+            detections = list(zip(found[::3], found[1::3], found[2::3]))
         with stage('association'):
             in_network = [boxes * video.scale_factor for boxes, _, _ in detections]
             embeddings = self.track_head(self.bbox_roi_extractor(pyramid, in_network))
@@ -159,17 +164,16 @@ class MaskTrackRCNN(VISModel):
             in_network = [boxes * scale for boxes, _, _ in detections]
             results, kept = [], []
             for (boxes, scores, labels), embedding in zip(detections, features.embeddings):
-                boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
                 ids = self.tracker.update(state.memory, boxes, scores, labels, embedding)
                 rows = visible(ids)
                 kept.append(torch.from_numpy(rows))
                 results.append((ids[rows], labels.numpy()[rows], scores.numpy()[rows], boxes.numpy()[rows]))
         with stage('masks'):
-            in_network = [x[rows.to(x.device)] for x, rows in zip(in_network, kept)]
-            labels = torch.cat([labels[rows.to(labels.device)] for (_, _, labels), rows in zip(detections, kept)])
+            in_network = [x[rows] for x, rows in zip(in_network, kept)]
+            labels = torch.cat([labels[rows] for (_, _, labels), rows in zip(detections, kept)])
             roi_features = self.mask_roi_extractor(features.pyramid, in_network)
-            probabilities = self.mask_head(roi_features, labels).sigmoid().cpu().numpy()
-            in_network = torch.cat(in_network).cpu().numpy()
+            probabilities = self.mask_head(roi_features, to_device(labels, roi_features.device)).sigmoid().cpu().numpy()
+            in_network = torch.cat(in_network).numpy()
         with stage('encode'):
             # The official code scales the boxes to the network and back; the last bit of a pixel index hangs on it.
             size, threshold = state.video.ori_shape, self.test_cfg['mask_thr_binary']

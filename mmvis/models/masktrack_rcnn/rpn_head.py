@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvis.ops.transfer import constant, to_device, to_host
 from mmvis.registry import MODELS
 
 from ..layers.legacy_boxes import decode, encode, nms
@@ -81,7 +82,7 @@ class MaskTrackRPNHead(nn.Module):
         x = torch.arange(size[1], device=device) * stride
         y, x = torch.meshgrid(y, x, indexing='ij')
         shifts = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)
-        return (shifts + self.base_anchors[level].to(device)).reshape(-1, 4)
+        return (shifts + constant(tuple(map(tuple, self.base_anchors[level].tolist())), device)).reshape(-1, 4)
 
     @staticmethod
     def _flat(logits: Tensor, deltas: Tensor) -> Tuple[Tensor, Tensor]:
@@ -145,33 +146,37 @@ class MaskTrackRPNHead(nn.Module):
         total = 0
         cls_losses = [x.sum() * 0. for x in map(torch.Tensor.float, logits)]
         reg_losses = [x.sum() * 0. for x in map(torch.Tensor.float, deltas)]
-        for b, img_shape in enumerate(img_shapes):
-            positive, negative, gt_index = self._targets(anchors, gt_boxes[b], crowd_boxes[b], img_shape, choose)
+        for b, (positive, negative, gt_index) in enumerate(self._targets(anchors, gt_boxes, crowd_boxes, img_shapes, choose)):
             total += max(len(positive), 1) + max(len(negative), 1)
             starts = 0
             for level, size in enumerate(sizes):
                 cls, reg = self._flat(logits[level][b], deltas[level][b])
                 pos_here = (positive >= starts) & (positive < starts + size)
-                pos = positive[pos_here] - starts
-                neg = negative[(negative >= starts) & (negative < starts + size)] - starts
+                pos = to_device(positive[pos_here] - starts, cls.device)
+                neg = to_device(negative[(negative >= starts) & (negative < starts + size)] - starts, cls.device)
                 starts += size
                 target = torch.cat([torch.ones_like(cls[pos]), torch.zeros_like(cls[neg])])
                 cls_losses[level] = cls_losses[level] + F.binary_cross_entropy_with_logits(
                     cls[torch.cat([pos, neg])], target, reduction='sum')
                 if len(pos):
-                    goal = encode(level_anchors[level][pos], gt_boxes[b][gt_index[pos_here]], self.target_stds)
+                    goal = encode(level_anchors[level][pos], gt_boxes[b][to_device(gt_index[pos_here], cls.device)], self.target_stds)
                     reg_losses[level] = reg_losses[level] + smooth_l1(reg[pos], goal, self.smoothl1_beta)
         scale_cls, scale_reg = (weight / max(total, 1) for weight in self.loss_weights)
         return dict(loss_rpn_cls=[x * scale_cls for x in cls_losses], loss_rpn_reg=[x * scale_reg for x in reg_losses])
 
     @torch.no_grad()
-    def _targets(self, anchors: Tensor, gt_boxes: Tensor, crowd_boxes: Tensor, img_shape: Tuple[int, int],
-                 choose: Choose) -> Tuple[Tensor, Tensor, Tensor]:
-        """Positive and negative indices into the anchors of all levels, and the ground truth of each positive."""
-        height, width = img_shape
+    def _targets(self, anchors: Tensor, gt_boxes: Sequence[Tensor], crowd_boxes: Sequence[Tensor],
+                 img_shapes: Sequence[Tuple[int, int]], choose: Choose) -> List[Tuple[Tensor, Tensor, Tensor]]:
+        """Of each image positive and negative indices into the anchors of all levels, and the ground truth of each
+        positive; on the host."""
         border = self.allowed_border if self.allowed_border >= 0 else math.inf
-        inside = torch.nonzero((anchors[:, 0] >= -border) & (anchors[:, 1] >= -border)
-                               & (anchors[:, 2] < width + border) & (anchors[:, 3] < height + border))[:, 0]
-        assigned = self.assigner(anchors[inside], gt_boxes, crowd_boxes)
-        positive, negative = self.sampler(assigned, choose)
-        return inside[positive], inside[negative], assigned[positive] - 1
+        inside = [(anchors[:, 0] >= -border) & (anchors[:, 1] >= -border) & (anchors[:, 2] < width + border)
+                  & (anchors[:, 3] < height + border) for height, width in img_shapes]
+        inside = [torch.nonzero(x)[:, 0] for x in to_host(*inside)]
+        assigned = [self.assigner(anchors[to_device(x, anchors.device)], *truth)
+                    for x, *truth in zip(inside, gt_boxes, crowd_boxes)]
+        out = []
+        for own, places in zip(to_host(*assigned), inside):
+            positive, negative = self.sampler(own, choose)
+            out.append((places[positive], places[negative], own[positive] - 1))
+        return out

@@ -1,9 +1,11 @@
 """Which boxes train the heads: assignment by IoU, then a random subset (Faster R-CNN, arXiv 1506.01497)."""
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, List, Optional, Sequence
 
 import torch
 from torch import Tensor
+
+from mmvis.ops.transfer import to_device, to_host
 
 from ..layers.legacy_boxes import box_area, box_iou, box_overlap
 
@@ -15,7 +17,7 @@ def random_choice(indices: Tensor, num: int) -> Tensor:
 
     Drawn from torch's global CPU generator, whose state a checkpoint keeps.
     """
-    return indices[torch.randperm(len(indices))[:num].to(indices.device)]
+    return indices[to_device(torch.randperm(len(indices))[:num], indices.device)]
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,10 @@ class IoUAssigner:
         iou = box_iou(gt_boxes, boxes)
         iou[:, crowd] = -1
         best, best_gt = iou.max(0)
-        assigned[(best >= 0) & (best < self.neg_iou_thr)] = 0
-        positive = best >= self.pos_iou_thr
-        assigned[positive] = best_gt[positive] + 1
-        for i, top in enumerate(iou.max(1).values.tolist()):
-            if top >= self.min_pos_iou:
-                assigned[iou[i] == top] = i + 1
+        assigned = assigned.masked_fill((best >= 0) & (best < self.neg_iou_thr), 0)
+        assigned = torch.where(best >= self.pos_iou_thr, best_gt + 1, assigned)
+        for i, (own, top) in enumerate(zip(iou, iou.max(1).values)):
+            assigned = assigned.masked_fill((own == top) & (top >= self.min_pos_iou), i + 1)
         return assigned
 
 
@@ -68,7 +68,8 @@ class BoxSampler:
     neg_pos_ub: float = -1.
 
     def __call__(self, assigned: Tensor, choose: Choose = random_choice) -> tuple:
-        """(positive, negative) indices int64, sorted, for ``assigned`` [N] as IoUAssigner gives it."""
+        """(positive, negative) indices int64, sorted, for ``assigned`` [N] as IoUAssigner gives it; on the host it costs a
+        GPU no wait."""
         positive = self._pick(torch.nonzero(assigned > 0)[:, 0], int(self.num * self.pos_fraction), choose)
         wanted = self.num - len(positive)
         if self.neg_pos_ub >= 0:
@@ -102,13 +103,27 @@ class SampledBoxes:
         return self.boxes[:self.num_pos]
 
 
-def sample_proposals(proposals: Tensor, gt_boxes: Tensor, crowd_boxes: Optional[Tensor], assigner: IoUAssigner,
-                     sampler: BoxSampler, add_gt: bool = True, choose: Choose = random_choice) -> SampledBoxes:
-    """Boxes of one image that train the second stage: proposals [N, 4], with the ground truths [G, 4] in front."""
-    assigned = assigner(proposals, gt_boxes, crowd_boxes)
+def sample_proposals(proposals: Sequence[Tensor], gt_boxes: Sequence[Tensor], crowd_boxes: Sequence[Optional[Tensor]],
+                     assigner: IoUAssigner, sampler: BoxSampler, add_gt: bool = True,
+                     choose: Choose = random_choice) -> List[SampledBoxes]:
+    """Boxes of B images that train the second stage: proposals [N, 4], with the ground truths [G, 4] in front."""
+    assigned = [assigner(*image) for image in zip(proposals, gt_boxes, crowd_boxes)]
     if add_gt:
-        own = torch.arange(1, len(gt_boxes) + 1, device=assigned.device)
-        assigned = torch.cat([own, assigned])
-        proposals = torch.cat([gt_boxes, proposals])
-    positive, negative = sampler(assigned, choose)
-    return SampledBoxes(proposals[torch.cat([positive, negative])], assigned[positive] - 1, positive, negative)
+        assigned = [torch.cat([torch.arange(1, len(boxes) + 1, device=own.device), own])
+                    for own, boxes in zip(assigned, gt_boxes)]
+        proposals = [torch.cat(pair) for pair in zip(gt_boxes, proposals)]
+    sampled = []
+    for boxes, own in zip(proposals, to_host(*assigned)):
+        positive, negative = sampler(own, choose)
+        rows, gt_index = (to_device(x, boxes.device) for x in (torch.cat([positive, negative]), own[positive] - 1))
+        sampled.append(SampledBoxes(boxes[rows], gt_index, *rows.split([len(positive), len(negative)])))
+    return sampled
+
+
+def pos_places(sampled: Sequence[SampledBoxes], device: torch.device) -> Tensor:
+    """Where the positives of B images are among all their boxes, int64 [P]."""
+    places, start = [], 0
+    for image in sampled:
+        places.append(torch.arange(start, start + image.num_pos, device=device))
+        start += len(image.boxes)
+    return torch.cat(places)

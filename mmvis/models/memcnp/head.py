@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
 from mmvis.ops.crop_split import split_masks
+from mmvis.ops.transfer import constant_like, on_device, to_device, to_host
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo
 
@@ -151,7 +152,7 @@ class MemCNPHead(nn.Module):
             joint = torch.cat([own, context.to(own.dtype)], dim=1)
             box = self.fcos_reg(joint).float()
             with torch.no_grad():
-                cells = box.new_tensor([width, height] * 2).view(1, 4, 1, 1) / stride
+                cells = constant_like(box, (width, height) * 2).view(1, 4, 1, 1) / stride
                 cells = self.scales[level](box[:, :4].sigmoid() * cells)
             logits.append(self.fcos_cls(self.cls_align(joint, cells)))
             regression.append(box)
@@ -179,7 +180,7 @@ class MemCNPHead(nn.Module):
         """Boxes, clamped to the padded image, and deviations of their sides: [B, P, 4] each, as parts of its size."""
         height, width = self.image_size(regression)
         values = flatten_levels(regression)
-        points = torch.cat(self.points(regression)) / values.new_tensor([width, height])
+        points = torch.cat(self.points(regression)) / constant_like(values, (width, height))
         return to_boxes(points, values[..., :4].sigmoid()).clamp(0, 1), 0.1 + 0.9 * F.softplus(values[..., 4:])
 
     # Training
@@ -224,23 +225,24 @@ class MemCNPHead(nn.Module):
                 continue
             targets = point_targets(points, [x.shape[-2:] for x in maps.logits], objects.bboxes)
             positive, negative = self.assigner(targets, deviations[b].detach().mean(1), points, objects.bboxes)
+            # Which points count is known on the host after one wait; indices from there cost none.
+            positive, negative, nearest, inside = to_host(positive, negative, targets.nearest, targets.inside)
+            inside, place, counted = (to_device(torch.nonzero(x)[:, 0], logits.device)
+                                      for x in (inside, positive, positive | negative))
             sums['loss_centerness'] = sums['loss_centerness'] + F.binary_cross_entropy_with_logits(
-                centerness[b, targets.inside], targets.centreness[targets.inside], reduction='sum') \
-                / targets.inside.sum().clamp(min=1)
-            place = torch.nonzero(positive)[:, 0]
+                centerness[b, inside], targets.centreness[inside], reduction='sum') / max(len(inside), 1)
             if not len(place):
                 continue
-            chosen = targets.nearest[place]
+            chosen, objects_of = targets.nearest[place], nearest[positive]
             labels = torch.full_like(targets.nearest, self.num_classes)
             labels[place] = objects.labels[chosen]
-            counted = positive | negative
             sums['loss_cls'] = sums['loss_cls'] + focal_loss(logits[b, counted], labels[counted]) / len(place)
             scores = logits[b, place, labels[place]].detach().sigmoid()
-            self._add_boxes(sums, parts[b, place], deviations[b, place], objects.bboxes, chosen, scores,
+            self._add_boxes(sums, parts[b, place], deviations[b, place], objects.bboxes, objects_of, scores,
                             targets.centreness[place], maps)
             pairs[b] = self._add_masks(sums, maps, b, parts[b, place].detach(), objects, chosen, scores)
         counts = sum(len(x) > 0 for x in truth), len(truth)
-        with_objects, images = mean_over_ranks(*(zero.new_tensor(x) for x in counts))
+        with_objects, images = mean_over_ranks(*on_device([float(x) for x in counts], zero.device))
         with_objects = with_objects.clamp(min=1e-6)         # without any object the sums are 0, with a gradient
         losses = {name: value / (images if name == 'loss_centerness' else with_objects) for name, value in sums.items()}
         step = self.loss_clips or max(len(truth), 1)
@@ -252,16 +254,17 @@ class MemCNPHead(nn.Module):
     def _add_boxes(self, sums: Dict[str, Tensor], parts: Tensor, deviations: Tensor, gt_boxes: Tensor, chosen: Tensor,
                    scores: Tensor, weights: Tensor, maps: MemCNPMaps) -> None:
         """Add the box losses of an image: its n positives predict ``parts`` and ``deviations`` [n, 4] of the objects
-        ``chosen`` [n]; scores of the true class [n], weights [n] their centreness."""
+        ``chosen`` [n] (on the host); scores of the true class [n], weights [n] their centreness."""
         height, width = self.image_size(maps.logits)
-        size = parts.new_tensor([width, height] * 2)
+        size = constant_like(parts, (width, height) * 2)
         boxes, targets = parts * size, gt_boxes / size
-        sums['loss_bbox'] = sums['loss_bbox'] + giou_loss(boxes, gt_boxes[chosen])
+        wanted = gt_boxes[to_device(chosen, gt_boxes.device)]
+        sums['loss_bbox'] = sums['loss_bbox'] + giou_loss(boxes, wanted)
         # What the deviations should tell: how wrong class and box are.
-        wrong = (1 - scores) + (1 - paired_iou(boxes.detach(), gt_boxes[chosen]))
+        wrong = (1 - scores) + (1 - paired_iou(boxes.detach(), wanted))
         num_points = flatten_levels(maps.centerness).shape[1]
-        for index in chosen.unique():
-            own = chosen == index
+        for index in chosen.unique().tolist():
+            own = to_device(torch.nonzero(chosen == index)[:, 0], parts.device)
             density = box_mixture_loss(parts[own], deviations[own], weights[own] + 1e-9, targets[index])
             told = F.smooth_l1_loss(deviations[own], wrong[own, None].expand(-1, 4))
             sums['loss_cnp'] = sums['loss_cnp'] + density / num_points + told
@@ -270,10 +273,11 @@ class MemCNPHead(nn.Module):
                    chosen: Tensor, scores: Tensor) -> Optional[ImagePairs]:
         """Add the mask loss of image b and return those of its pairs whose box is large enough for a mask, if any."""
         height, width = self.image_size(maps.logits)
-        boxes = parts * parts.new_tensor([width, height] * 2)
-        large = ((boxes[:, 2:] - boxes[:, :2]) / self.mask_stride > _MIN_SIDE).all(1)
+        boxes = parts * constant_like(parts, (width, height) * 2)
+        large, = to_host(((boxes[:, 2:] - boxes[:, :2]) / self.mask_stride > _MIN_SIDE).all(1))
         if not large.any():
             return None
+        large = to_device(torch.nonzero(large)[:, 0], boxes.device)
         boxes, chosen, scores = boxes[large], chosen[large], scores[large]
         embeddings = self.embed(maps.tracking[b], boxes)
         small, gt_small = boxes / self.mask_stride, objects.bboxes / self.mask_stride
@@ -315,7 +319,7 @@ class MemCNPHead(nn.Module):
         """Detections of each of the T frames whose maps are given."""
         height, width = self.image_size(maps.logits)
         boxes, deviations = self.decode(maps.regression)
-        boxes = boxes * boxes.new_tensor([width, height] * 2)
+        boxes = boxes * constant_like(boxes, (width, height) * 2)
         centerness = flatten_levels(maps.centerness).sigmoid()
         scores = flatten_levels(maps.logits).sigmoid() * centerness
         sizes, out = [x[0, 0].numel() for x in maps.logits], []

@@ -50,8 +50,7 @@ def contrastive_loss(current: Tensor, reference: Tensor, positive: Tensor, num_i
     """
     across = cosine_logits(current, reference)
     among = cosine_logits(current, current)
-    others = ~torch.eye(len(current), dtype=torch.bool, device=current.device)
-    among = among[others].view(len(current), -1)
+    among = _off_diagonal(among)
     negatives = [x.topk(min(num_negatives, x.shape[1]), dim=1).values.flatten() for x in (among, across)]
     negatives = torch.cat(negatives)
     if not len(negatives):
@@ -61,3 +60,9 @@ def contrastive_loss(current: Tensor, reference: Tensor, positive: Tensor, num_i
     if not len(rows):
         same = across.new_full((num_images,), 1 / TEMPERATURE)
     return negatives.logsumexp(0) - same.logsumexp(0)
+
+
+def _off_diagonal(square: Tensor) -> Tensor:
+    """[n, n - 1] of a matrix [n, n]. Behind every entry of the diagonal but the last come n others."""
+    num = len(square)
+    return square.flatten()[1:].view(max(num - 1, 0), num + 1)[:, :-1].reshape(num, max(num - 1, 0)) if num else square

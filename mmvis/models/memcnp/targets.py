@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmvis.ops.transfer import constant_like
+
 from ..sipmask.points import to_distances
 from ..sipmask.targets import centerness_targets
 
@@ -61,7 +63,7 @@ def memory_boxes(points: Tensor, boxes: Tensor, size: Tuple[int, int]) -> Tensor
     area = (distances[..., 0] + distances[..., 2]) * (distances[..., 1] + distances[..., 3])
     chosen = area.masked_fill(distances.amin(-1) < 0, -1e8).argmin(1)
     chosen = distances[torch.arange(len(points), device=points.device), chosen]
-    return (chosen / chosen.new_tensor([size[1], size[0]] * 2) - 0.5) * 2
+    return (chosen / constant_like(chosen, (size[1], size[0]) * 2) - 0.5) * 2
 
 
 class UncertaintyAssigner:
@@ -79,15 +81,15 @@ class UncertaintyAssigner:
         """Positive and negative points, bool [P] each, for ``uncertainty`` [P] (at most 1 counts)."""
         quality = targets.centreness - uncertainty.clamp(max=1)
         owned = targets.nearest == torch.arange(len(boxes), device=boxes.device)[:, None]
-        taken = torch.zeros_like(targets.inside)
+        taken = torch.zeros_like(targets.nearest)
         first = 0
         for level in points:
             rows = slice(first, first + len(level))
             own = quality[rows].masked_fill(~owned[:, rows], -torch.inf)
             best, place = own.topk(min(self.num_points, len(level)), dim=1)
-            taken[first + place[best > -torch.inf]] = True
+            taken.index_add_(0, first + place.flatten(), (best > -torch.inf).flatten().long())
             first += len(level)
-        positive = taken & targets.inside
+        positive = (taken > 0) & targets.inside
         return positive, ~positive & (quality < 0)
 
 

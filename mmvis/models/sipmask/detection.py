@@ -78,7 +78,7 @@ def fast_nms(boxes: Tensor, scores: Tensor, score_thr: float, iou_thr: float = 0
         rows, scores, labels [n], best score first. A box may come back in several classes.
     """
     # Whether a box stays hangs on better boxes alone, so those below the threshold need not be looked at.
-    most = min(int((scores > score_thr).sum(0).max()), top_k) if len(boxes) else 0
+    most = min(int((scores > score_thr).sum(0).max()), top_k) if len(boxes) else 0         # one wait of a GPU
     ranked, order = scores.T.sort(dim=1, descending=True, stable=True)
     ranked, order = ranked[:, :most], order[:, :most]                        # [K, most]
     in_class = boxes[order]

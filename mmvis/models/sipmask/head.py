@@ -1,6 +1,7 @@
 """The head of SipMask-VIS: classes, boxes, mask coefficients, mask basis and identity embeddings (arXiv 2007.14772)."""
 import math
 from dataclasses import dataclass, fields
+from itertools import accumulate
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from mmvis.frame_sample import FrameSample
 from mmvis.ops.crop_split import split_masks
+from mmvis.ops.transfer import on_device, to_device, to_host
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo
 
@@ -48,6 +50,7 @@ class Positives:
     Attributes:
         image, place, objects: int64 [n], which image, which place of its pyramid, which object of the image.
         boxes: [n, 4] predicted, gt_boxes: [n, 4] and gt_labels: int64 [n] of the object, in network pixels.
+        counts: how many of them each image has.
     """
     image: Tensor
     place: Tensor
@@ -55,10 +58,19 @@ class Positives:
     boxes: Tensor
     gt_boxes: Tensor
     gt_labels: Tensor
+    counts: List[int]
 
-    def select(self, rows: Tensor) -> 'Positives':
-        """Some of them: indices or a mask."""
-        return Positives(*(getattr(self, field.name)[rows] for field in fields(self)))
+    @property
+    def rows(self) -> List[slice]:
+        """Those of each image."""
+        ends = list(accumulate(self.counts, initial=0))
+        return [slice(*ends[i:i + 2]) for i in range(len(self.counts))]
+
+    def select(self, chosen: Tensor) -> 'Positives':
+        """Some of them: a mask, bool [n], on the host."""
+        index = to_device(torch.nonzero(chosen)[:, 0], self.image.device)
+        return Positives(*(getattr(self, field.name)[index] for field in fields(self)[:-1]),
+                         [int(chosen[rows].sum()) for rows in self.rows])
 
 
 @MODELS.register_module()
@@ -184,17 +196,21 @@ class SipMaskHead(nn.Module):
         truth = [key.gt_instances for key, _ in samples]
         objects = torch.stack([assign_places(points, x.bboxes, self.strides, self.regress_ranges,
                                              self.center_sample_radius) for x in truth])
-        image, place = torch.nonzero(objects >= 0).unbind(1)
-        points, objects = torch.cat(points)[place], objects[image, place]
-        gt_boxes, gt_labels = (torch.cat([x[name][objects[image == b]] for b, x in enumerate(truth)])
+        objects, = to_host(objects)
+        positive = torch.nonzero(objects >= 0)
+        counts = torch.bincount(positive[:, 0], minlength=len(truth)).tolist()
+        image, place, objects = to_device(torch.cat([positive, objects[objects >= 0][:, None]], 1).T,
+                                          maps.basis.device).contiguous()
+        points = torch.cat(points)[place]
+        gt_boxes, gt_labels = (torch.cat([x[name][own] for x, own in zip(truth, objects.split(counts))])
                                for name in ('bboxes', 'labels'))
         boxes = to_boxes(points, flatten_levels(maps.distances)[image, place])
-        positives = Positives(image, place, objects, boxes, gt_boxes, gt_labels)
+        positives = Positives(image, place, objects, boxes, gt_boxes, gt_labels, counts)
         logits = flatten_levels(maps.logits)
         losses = self.loss_detection(logits, flatten_levels(maps.centerness), positives,
                                      centerness_targets(to_distances(points, gt_boxes)))
         usable = (boxes[:, 2:] - boxes[:, :2]).prod(1) > self.mask_stride ** 2       # more than a pixel of the basis
-        positives = positives.select(usable)
+        positives = positives.select(*to_host(usable))
         coefficients = flatten_levels([self.sip_cof(x) for x in maps.aligned])[positives.image, positives.place]
         losses['loss_mask'] = self.loss_masks(
             maps.basis, coefficients.unflatten(1, (CELLS ** 2, -1)), positives,
@@ -208,8 +224,8 @@ class SipMaskHead(nn.Module):
         image, place = positives.image, positives.place
         labels = place.new_full(logits.shape[:2], self.num_classes)
         labels[image, place] = positives.gt_labels
-        count, weight, images = mean_over_ranks(place.new_tensor(len(place)), gt_centerness.sum(),
-                                                place.new_tensor(len(logits)))
+        numbers = on_device([float(len(place)), float(len(logits))], place.device)
+        count, weight, images = mean_over_ranks(numbers[0], gt_centerness.sum(), numbers[1])
         cross_entropy = F.binary_cross_entropy_with_logits(centerness[image, place, 0], gt_centerness, reduction='sum')
         from_box = iou_loss(positives.boxes, positives.gt_boxes) * gt_centerness
         factors = self.loss_weights
@@ -224,9 +240,8 @@ class SipMaskHead(nn.Module):
         positives, masks uint8 [G, H, W] of each image."""
         total = basis[..., 0, 0].sum() * 0. + coefficients.sum() * 0.
         boxes, gt_boxes = positives.boxes.detach() / self.mask_stride, positives.gt_boxes / self.mask_stride
-        for b in range(len(basis)):
-            rows = torch.nonzero(positives.image == b)[:, 0]
-            if len(rows):
+        for b, rows in enumerate(positives.rows):
+            if positives.counts[b]:
                 weights = mask_weights(scores[rows], boxes[rows], gt_boxes[rows])
                 probabilities = split_masks(basis[b], coefficients[rows], boxes[rows])
                 target = masks_at(masks[b], basis.shape[-2:])[positives.objects[rows]]
@@ -237,8 +252,7 @@ class SipMaskHead(nn.Module):
                         samples: List[List[FrameSample]]) -> Dict[str, Tensor]:
         """Positives of the key frames against the objects of the reference frames; maps of ``track_features``."""
         logits, targets = [], []
-        for b, (key, other) in enumerate(samples):
-            rows = positives.image == b
+        for b, ((key, other), rows) in enumerate(zip(samples, positives.rows)):
             known = other.gt_instances.bboxes
             if self.aug_ref_bbox_param is not None:
                 known = jitter(known, self.aug_ref_bbox_param)
@@ -272,11 +286,12 @@ class SipMaskHead(nn.Module):
     def coefficients(self, aligned: Sequence[Tensor], places: Tensor) -> Tensor:
         """Mask coefficients float32 [n, 4, num_basis] at places [n] of the pyramid of one frame, maps [C, h, w]."""
         out = aligned[0].new_zeros(len(places), CELLS ** 2 * self.num_basis, dtype=torch.float32)
-        start = 0
+        start, device = 0, places.device
+        places, = to_host(places)
         for x in aligned:
             size = x[0].numel()
             rows = torch.nonzero((places >= start) & (places < start + size))[:, 0]
-            cells = places[rows] - start
+            rows, cells = to_device(rows, device), to_device(places[rows] - start, device)
             if len(rows):
                 out[rows] = conv_at(self.sip_cof, x, cells // x.shape[2], cells % x.shape[2]).float()
             start += size

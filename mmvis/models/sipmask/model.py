@@ -12,6 +12,7 @@ from torch import Tensor
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample
 from mmvis.ops.crop_split import split_masks
+from mmvis.ops.transfer import on_device, to_host
 from mmvis.registry import MODELS
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
@@ -86,10 +87,10 @@ class SipMaskVIS(VISModel):
         results = []
         for t, found in enumerate(features.detections):
             with stage('association'):
-                boxes, scores, labels = found.boxes.cpu(), found.scores.cpu(), found.labels.cpu()
+                boxes, scores, labels = to_host(found.boxes, found.scores, found.labels)
                 ids = self.tracker.update(state.memory, boxes, scores, labels, found.embeddings)
                 rows = visible(ids)
-                kept = torch.from_numpy(rows).to(found.boxes.device)
+                kept = on_device(rows, found.boxes.device)
             with stage('masks'):
                 in_basis = found.boxes[kept] * video.scale_factor / head.mask_stride
                 probabilities = split_masks(features.basis[t], found.coefficients[kept], in_basis)

@@ -4,6 +4,8 @@ from typing import Sequence, Tuple
 import torch
 from torch import Tensor
 
+from mmvis.ops.transfer import per_level
+
 from ..layers.legacy_boxes import box_area
 from .points import to_distances
 
@@ -26,10 +28,10 @@ def assign_places(points: Sequence[Tensor], boxes: Tensor, strides: Sequence[int
     places = torch.cat(list(points))
     if not len(boxes):
         return places.new_full((len(places),), -1, dtype=torch.long)
-    sizes = torch.tensor([len(x) for x in points], device=places.device)
+    sizes = tuple(len(x) for x in points)
 
     def of_level(values: Sequence[float]) -> Tensor:
-        return places.new_tensor(values).repeat_interleave(sizes)
+        return per_level(tuple(values), sizes, places.device, places.dtype)
 
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     reach = of_level([radius * stride for stride in strides])[:, None, None]
@@ -45,6 +47,6 @@ def assign_places(points: Sequence[Tensor], boxes: Tensor, strides: Sequence[int
 
 def centerness_targets(distances: Tensor) -> Tensor:
     """[N] from the distances [N, 4] of places inside their boxes: 1 at the centre, 0 at the border."""
-    near, far = (torch.stack([pick(distances[:, [0, 2]]), pick(distances[:, [1, 3]])])
+    near, far = (torch.stack([pick(distances[:, 0::2]), pick(distances[:, 1::2])])
                  for pick in (lambda x: x.amin(1), lambda x: x.amax(1)))
     return (near / far).prod(0).sqrt()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmvis.ops.transfer import on_device, to_device
 from mmvis.registry import MODELS
 from mmvis.structures import TrackScore
 
@@ -45,7 +46,7 @@ class TrackMemory:
         for name in ('track_ids', 'boxes', 'scores', 'labels', 'last_seen'):
             setattr(self, name, getattr(self, name)[rows])
         if self.embeddings is not None:
-            self.embeddings = self.embeddings[rows.to(self.embeddings.device)]
+            self.embeddings = self.embeddings[to_device(rows, self.embeddings.device)]
 
 
 #: Frames for which an object is remembered in a stream without end.
@@ -128,11 +129,11 @@ class AssociationTracker:
             rows = torch.tensor(list(winner))
             seen = torch.tensor([i for _, i in winner.values()])
             memory.boxes[rows], memory.scores[rows], memory.last_seen[rows] = boxes[seen], scores[seen], now
-            memory.embeddings[rows.to(embeddings.device)] = embeddings[seen.to(embeddings.device)]
+            memory.embeddings[to_device(rows, embeddings.device)] = embeddings[to_device(seen, embeddings.device)]
         if new:
             memory.num_ids += len(new)
             old = embeddings[:0] if memory.embeddings is None else memory.embeddings
-            memory.embeddings = torch.cat([old, embeddings[new]])
+            memory.embeddings = torch.cat([old, embeddings[on_device(new, embeddings.device)]])
             memory.boxes = torch.cat([memory.boxes, boxes[new]])
             memory.scores = torch.cat([memory.scores, scores[new]])
             memory.labels = torch.cat([memory.labels, labels[new]])

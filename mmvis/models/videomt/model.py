@@ -173,8 +173,8 @@ class VidEoMT(VISModel):
     def match(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> List[Pairs]:
         """Pairs of each of the B * T frames, the same in all frames of a clip; logits as of ``clip_losses``."""
         clips = (x.unflatten(0, (len(targets), -1)) for x in (logits, masks))
-        return [pairs for clip in zip(*clips, targets)
-                for pairs in [match_consistent(self.criterion.cost, *clip)] * clip[-1].present.shape[1]]
+        return [pairs for pairs, clip in zip(match_consistent(self.criterion.cost, *clips, targets), targets)
+                for _ in range(clip.present.shape[1])]
 
     # Inference
 

@@ -47,7 +47,7 @@ def test_matching_and_losses_of_perfect_outputs():
     criterion = ClipCriterion(NUM_CLASSES)
     targets = [reduced_targets([sample([1, 3], SIZE), sample([3], SIZE)]), reduced_targets([sample([], SIZE)] * 2)]
     logits, masks = (torch.stack(x) for x in zip(*[perfect(target) for target in targets]))
-    assert [x.tolist() for x in criterion.match(logits[0], masks[0], targets[0])] == [[2, 4], [1, 0]]
+    assert [x.tolist() for x in criterion.match([(logits[0], masks[0], targets[0])])[0]] == [[2, 4], [1, 0]]
     losses = criterion(torch.stack([logits, logits * 0, logits]), torch.stack([masks, masks * 0, masks]), targets)
     names = {f'{name}{suffix}' for name in ('loss_ce', 'loss_mask', 'loss_dice') for suffix in ('', '_0', '_1')}
     assert {name for name in losses if 'loss' in name} == names
@@ -79,9 +79,9 @@ def test_the_matching_weighs_overlap_and_class():
     target = ClipTargets(torch.tensor([1]), torch.tensor([7]), torch.ones(1, 1) > 0, torch.ones(1, 1, 2, 2))
     masks = torch.tensor([5., 5., -5.]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
     logits = torch.tensor([[4., 0., 0.], [0., 4., 0.], [0., 4., 0.]])
-    assert criterion.match(logits, masks, target)[0].tolist() == [1]
-    assert criterion.match(logits, masks.flip(0), target)[0].tolist() == [1]
-    assert criterion.match(logits[:1].expand(3, -1), -masks, target)[0].tolist() == [2]
+    assert criterion.match([(logits, masks, target)])[0][0].tolist() == [1]
+    assert criterion.match([(logits, masks.flip(0), target)])[0][0].tolist() == [1]
+    assert criterion.match([(logits[:1].expand(3, -1), -masks, target)])[0][0].tolist() == [2]
 
 
 def test_no_objects_at_all_still_train_the_classes():

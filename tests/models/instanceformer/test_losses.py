@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from helpers.tiny_instanceformer import SIZE, tiny_sample
 from mmvis.models.instanceformer.losses import box_losses, class_loss, contrastive_loss, mask_losses
-from mmvis.models.instanceformer.matching import ClipTargets, clip_targets, match_slots
+from mmvis.models.instanceformer.matching import ClipTargets, clip_targets, match_layers
 
 
 def test_an_object_is_a_target_in_every_frame_of_the_clip():
@@ -44,7 +44,7 @@ def test_matching_is_the_cheapest_assignment():
         return sum(cost(slot, target) for target, slot in enumerate(slots))
 
     best = min(itertools.permutations(range(5), 3), key=total)
-    slots, objects = match_slots(logits, boxes, targets)
+    (slots, objects), = match_layers([logits[None]], [boxes[None]], [targets])[0]
     assert dict(zip(objects.tolist(), slots.tolist())) == dict(enumerate(best))
     assert slots.tolist() == sorted(slots.tolist())
 
@@ -52,7 +52,7 @@ def test_matching_is_the_cheapest_assignment():
 def test_no_object_matches_nothing():
     targets = ClipTargets(torch.zeros(0, dtype=torch.int64), torch.zeros(1, 0, 4), torch.zeros(1, 0, 2, 2),
                           torch.zeros(0, dtype=torch.int64))
-    assert [len(x) for x in match_slots(torch.randn(4, 3), torch.rand(4, 4), targets)] == [0, 0]
+    assert [len(x) for x in match_layers([torch.randn(1, 4, 3)], [torch.rand(1, 4, 4)], [targets])[0][0]] == [0, 0]
 
 
 def test_class_loss_is_the_focal_loss_with_one_positive_a_match():

@@ -65,7 +65,7 @@ def test_objects_keep_the_query_of_their_first_frame():
     for t, query, row in ((0, 4, 0), (1, 4, 1), (1, 1, 1), (1, 0, 2), (2, 5, 1)):
         looks_like(logits, masks, targets, t, query, row)
     masks[1, 1] *= 0.5
-    queries, objects = match_consistent(MatchingCost(num_points=200), logits, masks, targets)
+    (queries, objects), = match_consistent(MatchingCost(num_points=200), [logits], [masks], [targets])
     assert queries.tolist() == [4, 0, 1] and objects.tolist() == [0, 2, 1]
 
 
@@ -80,7 +80,7 @@ def test_tubes_are_compared_over_all_frames():
 def test_without_objects_there_are_no_pairs():
     logits, masks, targets = clip([[1, 1]])
     none = ClipTargets(targets.labels[:0], targets.instance_ids[:0], targets.present[:0], targets.masks[:0])
-    for pairs in (match_tubes(MatchingCost(), logits[0], masks, none), match_consistent(MatchingCost(), logits, masks, none),
+    for pairs in (match_tubes(MatchingCost(), logits[0], masks, none), match_consistent(MatchingCost(), [logits], [masks], [none])[0],
                   *match_frames(MatchingCost(), logits, masks, none)):
         assert [x.tolist() for x in pairs] == [[], []] and all(x.dtype == torch.int64 for x in pairs)
 

@@ -45,10 +45,10 @@ def test_random_choice_draws_without_replacement_from_the_torch_generator():
 
 def test_ground_truth_stands_before_the_proposals():
     proposals = torch.tensor([[1., 1., 9., 9.], [80., 80., 90., 90.]])
-    sampled = sample_proposals(proposals, GT, None, IoUAssigner(0.5, 0.5, 0.5), BoxSampler(128, 0.25))
+    sampled, = sample_proposals([proposals], [GT], [None], IoUAssigner(0.5, 0.5, 0.5), BoxSampler(128, 0.25))
     assert sampled.gt_index.tolist() == [0, 1, 0] and sampled.num_pos == 3
     assert torch.equal(sampled.boxes, torch.cat([GT, proposals]))
-    without = sample_proposals(proposals, GT, None, IoUAssigner(0.5, 0.5, 0.5), BoxSampler(128, 0.25), add_gt=False)
+    without, = sample_proposals([proposals], [GT], [None], IoUAssigner(0.5, 0.5, 0.5), BoxSampler(128, 0.25), add_gt=False)
     assert without.gt_index.tolist() == [0] and len(without.boxes) == 2
 
 
@@ -60,6 +60,6 @@ def test_anchors_outside_the_image_are_not_trained():
     head = MaskTrackRPNHead(in_channels=4, feat_channels=4, anchor_scales=[2], anchor_strides=[8],
                             train_cfg=dict(sampler=dict(num=10 ** 6, pos_fraction=0.5)))
     anchors = head.level_anchors(0, (8, 8), torch.device('cpu'))
-    positive, negative, _ = head._targets(anchors, GT[:1], None, (40, 48), random_choice)
+    (positive, negative, _), = head._targets(anchors, [GT[:1]], [None], [(40, 48)], random_choice)
     used = anchors[torch.cat([positive, negative])]
     assert (used[:, :2] >= 0).all() and (used[:, 2] < 48).all() and (used[:, 3] < 40).all() and len(used) > 10

@@ -4,7 +4,7 @@ A copy out of ordinary memory waits until the device has done all that it was gi
 queued behind it. A copy to the host has to wait, so what is needed at one time goes in one. On a CPU nothing is copied.
 """
 from functools import lru_cache
-from typing import Any, List, Optional, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -27,6 +27,19 @@ def constant(values: Any, device: torch.device, dtype: Optional[torch.dtype] = N
     """:func:`on_device` of a number or tuples of numbers that come again and again. Not to be changed in place."""
     with torch.inference_mode(False):                       # a training may take what a validation has made
         return on_device(values, device, dtype)
+
+
+@lru_cache(maxsize=256)
+def per_level(values: tuple, sizes: Tuple[int, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """[sum of sizes, ...] from a number (or a row of them) a level of a pyramid: each as often as its level has places.
+    Not to be changed in place."""
+    with torch.inference_mode(False):
+        return to_device(torch.as_tensor(values, dtype=dtype).repeat_interleave(torch.tensor(sizes), dim=0), device)
+
+
+def constant_like(tensor: Tensor, values: Any) -> Tensor:
+    """:func:`constant` of the device and type of a tensor."""
+    return constant(values, tensor.device, tensor.dtype)
 
 
 def to_host(*tensors: Tensor) -> List[Tensor]:
