@@ -66,3 +66,10 @@ def test_a_checkpoint_is_looked_up_here_first(tmp_path, monkeypatch):
     assert shipped.find_checkpoint(f'models/{name}') == f'models/{name}'
     assert shipped.find_checkpoint(name) == str(tmp_path / 'models' / name)
     assert shipped.find_checkpoint('no_such.pth') == 'no_such.pth' and shipped.find_checkpoint('') == ''
+
+
+@pytest.mark.parametrize('name', ['eval', 'convert', 'statistics', 'download'])
+def test_light_commands_start_without_torch(name, tmp_path):
+    code = "print(*({'torch', 'mmengine', 'matplotlib'} & set(sys.modules)), sep=',', end='')"
+    status, printed, failed = mmvis(name, '--help', cwd=tmp_path, code=code)
+    assert status == 0 and not failed and printed.startswith(f'usage: mmvis {name} ') and printed.endswith('\n')

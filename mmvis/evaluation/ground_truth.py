@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmvis.annotations import Content, read_content
 from mmvis.annotations.kept import read_kept
 from mmvis.errors import InputError
+from mmvis.log import print_log
 
 from .masks import TrackMasks
 from .rules import OCCLUSION_LEVELS

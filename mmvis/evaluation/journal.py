@@ -30,9 +30,9 @@ try:
 except ImportError:  # Windows: two runs into one file are not noticed there
     fcntl = None
 
-from mmengine.logging import print_log
 
 from mmvis.errors import InputError
+from mmvis.log import print_log
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 VideoId = Union[int, str]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmvis.annotations import no_garbage_collection, read_json
+from mmvis.log import print_log
 from mmvis.processes import begin_worker
 
 from .curves import Curves, make_curves
