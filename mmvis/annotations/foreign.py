@@ -95,7 +95,7 @@ def name_bytes(data: bytes, path: Any) -> Optional[str]:
 def name_folder(path: Union[str, os.PathLike]) -> Optional[str]:
     """A sentence on a folder of annotations that is known; None for any other folder, or none."""
     folder = Path(path)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):       # also False where the name is no name, which is told by who opens it
         return None
     if (folder / 'Annotations').is_dir():
         return _sentence(path, 'a folder of DAVIS or YouTube-VOS', 'davis', path)

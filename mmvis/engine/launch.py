@@ -142,7 +142,7 @@ def _slurm_variables(environ: Mapping[str, str]) -> Dict[str, str]:
         'WORLD_SIZE': str(size),
         'LOCAL_RANK': _number(environ, 'SLURM_LOCALID'),
         'MASTER_ADDR': environ.get('MASTER_ADDR') or first_host,
-        'MASTER_PORT': _number(environ, 'MASTER_PORT', port_of(job * _STEPS_OF_A_JOB + step)),
+        'MASTER_PORT': _number(environ, 'MASTER_PORT', port_of(job * _STEPS_OF_A_JOB + step) if job else DEFAULT_PORT),
     }
 
 

@@ -10,6 +10,7 @@ import array
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,12 +22,23 @@ SERVER = Path(__file__).with_name('warm_python_server.py')
 
 
 @contextlib.contextmanager
+def _own_folder() -> Iterator[str]:
+    """A temporary folder that a fork of this process, ended in whatever way, does not take away."""
+    folder, owner = tempfile.mkdtemp(), os.getpid()
+    try:
+        yield folder
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
 def warm_python() -> Iterator[str]:
     """The path of the stand-in; the process behind it ends with the block.
 
     Not a fork of this process: after a backward pass autograd refuses to work in a fork.
     """
-    with tempfile.TemporaryDirectory() as folder, open(Path(folder, 'printed'), 'w+') as printed:
+    with _own_folder() as folder, open(Path(folder, 'printed'), 'w+') as printed:
         path, stand_in = Path(folder, 'socket'), Path(folder, 'python')
         stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{__file__}" "{path}" "$@"\n')
         stand_in.chmod(0o755)

@@ -73,7 +73,7 @@ def test_tool_and_predictor_agree(project, tmp_path, monkeypatch, num_frames):
         frames = [frame for _, frame in predictor.run(images)]
         assert [frame.frame_idx for frame in frames] == list(range(video.num_frames))
         info = VideoInfo(video.video_id, (60, 100), (48, 80), 0.8, video.num_frames)
-        for track in VideoResult.from_frames(info, frames, predictor.tracks).tracks:
+        for track in VideoResult.from_frames(info, frames, predictor.entries).tracks:
             expected.append(dict(video_id=video.video_id, score=track.score,
                                  category_id=dataset.category_ids[track.label],
                                  segmentations=[track.masks.get(t) for t in range(video.num_frames)]))

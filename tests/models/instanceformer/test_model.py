@@ -198,7 +198,7 @@ def test_the_number_of_objects_is_the_mean_over_all_processes(monkeypatch):
 
 def test_a_label_without_a_class_is_named():
     model = tiny_model(class_units=[1, 3])
-    with pytest.raises(ValueError, match='label 4, but the model has 2 classes'):
+    with pytest.raises(ValueError, match='label 4, but the model has num_classes=2'):
         losses_of(model, tiny_batch([[9], [9], [9]]))
 
 
