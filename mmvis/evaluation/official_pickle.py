@@ -14,10 +14,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmvis.errors import InputError, of_user_path
+from mmvis.records.journal import Piece
 from mmvis.structures.input_file import check_regular_file
 from mmvis.structures.plain_pickle import PlainUnpickler, as_bytes
 
-from .journal import Piece
 
 
 class _Stream(list):

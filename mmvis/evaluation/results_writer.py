@@ -1,340 +1,63 @@
-"""results.json of a test run: written frame by frame, resumable, the same bytes whatever the number of processes."""
-import itertools
-import json
-import logging
-import os
-import re
-from array import array
-from contextlib import contextmanager
-from json.encoder import encode_basestring_ascii
+"""results.json of a test run by any number of processes: the same bytes however many they are."""
 from pathlib import Path
-from typing import IO, Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-import numpy as np
 from mmengine.dist import barrier, broadcast_object_list, get_rank
-from mmengine.logging import print_log
 
-from mmvis.errors import InputError, InputFileError, of_user_path
-from mmvis.structures import (RLE, FrameInstances, TrackScore, VideoInfo, VideoResult, VideoTrack, encode_mask,
-                              with_empty_masks)
+from mmvis.records.journal import Piece, VideoId
+from mmvis.records.results_file import ResultsFile
 from mmvis.structures.output_file import check_output, open_output
 
-from . import journal, official_pickle
-from .journal import Journal, Part, Piece, VideoId
+from . import official_pickle
 
 
-class ResultsWriter:
-    """Takes the frames of the videos of this process and leaves the results file of all processes.
+class ResultsWriter(ResultsFile):
+    """A ``ResultsFile`` that takes the videos of this process and leaves the results of all processes.
 
-    Use: ``open``; for each video not in ``finished``: ``start``, ``add`` a frame at a time, ``end``; then ``join``; and
-    ``close`` in any case. ``open`` and ``join`` are called by all processes together; the processes must share the
-    folder of the file. From ``open`` to ``close`` no other run can write this file.
-
-    The file is a JSON list of ``{"video_id", "score", "category_id", "segmentations"}``, videos in the order of the
-    dataset, tracks in the order of the model's verdicts, ``segmentations`` with an RLE or null for every frame
-    (the format of the YouTube-VIS and OVIS servers).
-
-    Finished videos of a run of another description are never removed: its journals become ``<path>.aside.<n>``, and a
-    run of their description takes them up again.
+    ``open`` and ``join`` are called by all processes together; the processes must share the folder of the file.
 
     Args:
-        path: the results file.
-        video_ids: ids of the annotation file, in the order of the dataset.
-        category_ids: category id of the annotation file of each label.
-        run: JSON-able description of what decides the results (data, checkpoint, settings). What a killed run left is
-            used only if its description is equal.
+        path, video_ids, category_ids, run, source_of: of ``ResultsFile``.
         pickle_path: also leave the pickle of the original MaskTrackRCNN tools there.
-        source_of: what the frames of a video are recognised by, JSON-able; a finished video whose frames are others
-            now is run again.
     """
 
     def __init__(self, path: str, video_ids: Sequence[VideoId], category_ids: Sequence[int],
                  run: Optional[Dict[str, Any]] = None, pickle_path: Optional[str] = None,
                  source_of: Optional[Callable[[VideoId], Any]] = None) -> None:
-        self.path = Path(path)
-        self.video_ids = list(video_ids)
-        self.category_ids = list(category_ids)
-        self.run = json.loads(json.dumps(run or {}))
+        super().__init__(path, video_ids, category_ids, run, source_of)
         self.pickle_path = Path(pickle_path) if pickle_path else None
-        self.source_of = source_of or (lambda video_id: None)
-        self.finished: List[VideoId] = []
-        # beside the file that is really written, so that two names of it have one lock
-        self._base = Path(os.path.realpath(path)) if os.path.islink(path) else self.path
-        self._pieces: Dict[VideoId, Piece] = {}
-        self._stale: Set[Piece] = set()
-        self._lock: Optional[IO] = None
-        self._journal: Optional[Journal] = None
-        self._video_id: Optional[VideoId] = None
-
-    @property
-    def kept_in(self) -> str:
-        """Where finished videos are until the results stand."""
-        return f'{self._base}.part.*'
 
     def open(self) -> None:
-        """Take up what a killed run of the same description left, by whatever number of processes.
+        """As ``ResultsFile.open``, by all processes together."""
+        # Rank 0 alone looks, so that all processes agree; its failure must reach the others, who wait.
+        self._begin(self._by_rank_0(self._look), get_rank())
 
-        Raises:
-            InputError: another run writes this file.
-            InputFileError: it cannot be written.
-        """
+    def join(self) -> None:
+        """As ``ResultsFile.join``, by all processes together."""
+        self._close_journal()
+        barrier()
+        self._by_rank_0(super().join)
+
+    def _by_rank_0(self, work: Callable[[], Any]) -> Any:
+        """What ``work`` gives in rank 0, or its failure, in every process."""
         shared: List[Any] = [None]
         if get_rank() == 0:
-            # Rank 0 alone looks, so that all processes agree; its failure must reach the others, who wait.
             try:
-                with of_user_path(self.path, 'cannot be written'):
-                    for output in filter(None, (self.path, self.pickle_path)):
-                        check_output(output)
-                    self._take_lock()
-                    shared[0] = self._take_up()
+                shared[0] = work()
             except Exception as error:
-                self.close()
                 shared[0] = error
         broadcast_object_list(shared)
         if isinstance(shared[0], Exception):
             raise shared[0]
-        self._pieces = shared[0]
-        self.finished = [video_id for video_id in self.video_ids if video_id in self._pieces]
-        if self.finished:
-            print_log(f'Going on with {self.path}: {len(self.finished)} of {len(self.video_ids)} videos are finished.',
-                      logger='current')
-        with self._explain():
-            self._journal = Journal(self._part(get_rank()), self.run)
+        return shared[0]
 
-    def start(self, video: VideoInfo) -> None:
-        self._video_id = video.video_id
-        with self._explain():
-            self._journal.start(video, self.source_of(video.video_id))
+    def _look(self) -> Dict[VideoId, Piece]:
+        if self.pickle_path is not None:
+            check_output(self.pickle_path)
+        return super()._look()
 
-    def add(self, frame: FrameInstances) -> None:
-        with self._explain():
-            self._journal.add(frame)
-
-    def end(self, scores: Sequence[TrackScore]) -> None:
-        for verdict in scores:
-            if not 0 <= verdict.label < len(self.category_ids):
-                raise InputError(f'video {self._video_id}: the model gives label {verdict.label}, but the dataset has '
-                                 f'{len(self.category_ids)} classes; num_classes of the config must fit the dataset.')
-        with self._explain():
-            self._pieces[self._video_id] = self._journal.end(scores)
-
-    def read(self, video_id: VideoId) -> VideoResult:
-        """A finished video, read back from the journal."""
-        head, verdicts, masks = _tracks_of(self._pieces[video_id])
-        size, num_frames, tracks = head['size'], head['num_frames'], []
-        for track_id, label, score, born in verdicts:
-            own = {frame: RLE(size=size, counts=counts) for frame, counts in masks[track_id].items()}
-            tracks.append(VideoTrack(track_id, label, score, with_empty_masks(own, born, num_frames, size)))
-        return VideoResult(video_id, num_frames, tracks)
-
-    def close(self) -> None:
-        """Let go of the journal and the lock; what is in the journal stays for the next run."""
-        self._close_journal()
-        if self._lock is not None:
-            journal.release(self._lock, self._lock_path)
-            self._lock = None
-
-    def join(self) -> None:
-        """Join the journals of all processes into the results file and remove them; then as ``close``."""
-        self._close_journal()
-        barrier()
-        failed: List[Any] = [None]
-        if get_rank() == 0:
-            try:
-                with self._explain():
-                    self._take_lock()
-                    self._join()
-                    self.close()
-            except Exception as error:
-                failed[0] = error
-        broadcast_object_list(failed)
-        if failed[0] is not None:
-            raise failed[0]
-
-    def _close_journal(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
-    @property
-    def _lock_path(self) -> Path:
-        return self._base.with_name(f'{self._base.name}.lock')
-
-    def _take_lock(self) -> None:
-        if self._lock is None:
-            self._lock = journal.hold(self._lock_path, self.path)
-
-    def _join(self) -> None:
-        parts = [part for part in map(journal.scan, self._files('part')) if part.run == self.run]
-        found: Dict[VideoId, Piece] = {}
-        for part in parts:
-            found.update((video_id, piece) for video_id, piece in part.pieces.items() if piece not in self._stale)
-        missing = [video_id for video_id in self.video_ids if video_id not in found]
-        if missing:
-            _tell_damaged(parts, found)
-            raise InputError(f'{self.path}: {len(missing)} of {len(self.video_ids)} videos are not finished '
-                             f'(video {missing[0]} first); give the same command again to go on.')
-        pieces = [found[video_id] for video_id in self.video_ids]
+    def _write(self, pieces: List[Piece]) -> None:
         if self.pickle_path is not None:
             with open_output(self.pickle_path, 'wb', durable=True) as file:
                 official_pickle.write(file, pieces, len(self.category_ids))
-        # on the disk before the journals go
-        with open_output(self.path, durable=True) as file:
-            file.write('[')
-            for number, entry in enumerate(text for piece in pieces for text in self._entries(piece)):
-                file.write(', ' if number else '')
-                file.writelines(entry)
-            file.write(']')
-        for part in parts:
-            part.path.unlink()
-        others = self._files('aside')
-        if others:
-            print_log(f'{_names(others)}: finished videos of other runs into {self.path}, set aside; remove what is '
-                      'not wanted any more.', logger='current')
-
-    def _entries(self, piece: Piece) -> Iterator[Iterator[str]]:
-        """The entries of a video as JSON text in small parts: what ``json.dump`` of the list would write."""
-        head, verdicts, masks = _tracks_of(piece)
-        video_id, size = json.dumps(head['start']), json.dumps(head['size'])
-        empty = encode_mask(np.zeros(head['size'], np.uint8))['counts']
-        for track_id, label, score, born in verdicts:
-            by_frame = {} if born is None else dict.fromkeys(range(born, head['num_frames']), empty)
-            by_frame.update(masks[track_id].items())
-            yield self._entry(video_id, score, self.category_ids[label], size, head['num_frames'], by_frame)
-
-    @staticmethod
-    def _entry(video_id: str, score: float, category_id: int, size: str, num_frames: int,
-               masks: Dict[int, str]) -> Iterator[str]:
-        yield (f'{{"video_id": {video_id}, "score": {score!r}, "category_id": {json.dumps(category_id)}, '
-               f'"segmentations": [')
-        for frame in range(num_frames):
-            counts = masks.get(frame)
-            rle = 'null' if counts is None else f'{{"size": {size}, "counts": {encode_basestring_ascii(counts)}}}'
-            yield f', {rle}' if frame else rle
-        yield ']}'
-
-    def _take_up(self) -> Dict[VideoId, Piece]:
-        """The finished videos of runs of this description; what others have left is set aside."""
-        found = [journal.scan(path) for path in self._files('part')]
-        parts = [part for part in found if part.run == self.run]
-        self._set_aside([part for part in found if part.run != self.run])
-        for path in self._files('aside'):
-            if journal.read_run(path) == self.run:
-                parts.append(journal.scan(path.rename(self._free_name('part'))))
-        pieces: Dict[VideoId, Piece] = {}
-        known = set(self.video_ids)
-        for part in parts:
-            journal.cut(part.path, part.size)
-            for video_id, piece in part.pieces.items():
-                if video_id not in pieces and video_id in known:
-                    if piece.source == json.dumps(self.source_of(video_id)):
-                        pieces[video_id] = piece
-                    else:
-                        self._stale.add(piece)
-        _tell_damaged(parts, pieces)
-        return pieces
-
-    def _set_aside(self, parts: List[Part]) -> None:
-        """Make room for the journals of this run. One without a finished video holds nothing that anybody could use."""
-        by_run: Dict[str, List[Part]] = {}
-        for part in parts:
-            if part.pieces or part.damaged or (part.run is None and _has_content(part)):
-                by_run.setdefault(json.dumps([part.format, part.run]), []).append(part)
-            else:
-                part.path.unlink()
-        for own in by_run.values():
-            names = [part.path.rename(self._free_name('aside')) for part in own]
-            was = 'was' if len(own) == 1 else 'were'
-            if own[0].run is not None:
-                other = ', '.join(journal.differences(own[0].run, self.run))
-                what = (f'{was} left by another run (differs in: {other}): its {sum(len(p.pieces) for p in own)} '
-                        f'finished videos are')
-                hint = ', and the command of that run takes them up again'
-            elif own[0].format is not None:
-                what, hint = f'{was} left by another version of mmvis, which alone can go on with it:', ''
-            else:
-                what, hint = f'{was} damaged in the first line or is no journal of mmvis:', ''
-            print_log(f'{_names([p.path for p in own])} {what} set aside as {_names(names)}{hint}.', logger='current',
-                      level=logging.WARNING)
-
-    def _part(self, rank: int) -> Path:
-        return self._base.with_name(f'{self._base.name}.part.{rank}')
-
-    def _files(self, kind: str) -> List[Path]:
-        """The regular files ``<path>.<kind>.<digits>``, by number."""
-        pattern = re.compile(rf'{re.escape(self._base.name)}\.{kind}\.([0-9]+)')
-        with os.scandir(self._base.parent) as entries:
-            names = {entry.name: pattern.fullmatch(entry.name) for entry in entries
-                     if entry.is_file(follow_symlinks=False)}
-        found = sorted((int(match[1]), name) for name, match in names.items() if match)
-        return [self._base.with_name(name) for _, name in found]
-
-    def _free_name(self, kind: str) -> Path:
-        """``<path>.<kind>.<n>`` that nothing has, links and folders included."""
-        names = (self._base.with_name(f'{self._base.name}.{kind}.{number}') for number in itertools.count(1))
-        return next(path for path in names if not os.path.lexists(path))
-
-    @contextmanager
-    def _explain(self) -> Iterator[None]:
-        """A full disk or a folder without permission: say what is kept and how to go on."""
-        try:
-            yield
-        except OSError as error:
-            what = str(error) if isinstance(error, InputFileError) else \
-                f'Cannot write {error.filename or self.path}: {error.strerror or error}.'
-            raise InputFileError(f'{what} Finished videos are kept in {self.kept_in}; put this right and give the same '
-                                 'command again to go on.') from error
-
-
-def _names(paths: Sequence[Path]) -> str:
-    return ', '.join(map(str, paths))
-
-
-def _has_content(part: Part) -> bool:
-    """Whether a file that is no journal of this format holds anything but the first line of one."""
-    with open(part.path, 'rb') as file:
-        first, more = file.readline(), file.read(1)
-    is_head = first.startswith(b'{"format"') and (part.format is not None or not first.endswith(b'\n'))
-    return bool(more) or not (is_head or not first)
-
-
-def _tell_damaged(parts: Sequence[Part], finished: Collection[VideoId]) -> None:
-    """One line a journal on the videos in it that a disk has damaged, if they are not finished elsewhere."""
-    for part in parts:
-        videos = [video_id for video_id in part.damaged if video_id not in finished]
-        if videos:
-            named = ', '.join('?' if video_id is None else str(video_id) for video_id in videos[:10])
-            print_log(f'{part.path}: {len(videos)} finished videos are damaged ({named}) and are run again.',
-                      logger='current', level=logging.WARNING)
-
-
-class _TrackMasks:
-    """The masks of one track: 61 bytes and the counts a mask, half of what a dict takes."""
-
-    def __init__(self) -> None:
-        self.frames, self.counts = array('l'), []
-
-    def add(self, frame: int, counts: str) -> None:
-        self.frames.append(frame)
-        self.counts.append(counts)
-
-    def items(self) -> Iterator[Tuple[int, str]]:
-        return zip(self.frames, self.counts)
-
-
-def _tracks_of(piece: Piece) -> Tuple[Dict[str, Any], List[tuple], Dict[int, _TrackMasks]]:
-    """Start record (with the final ``num_frames``), verdicts (track_id, label, score, born), masks by track id."""
-    masks: Dict[int, _TrackMasks] = {}
-    for record in piece.lines():
-        if 'start' in record:
-            head = record
-        elif 'end' in record:
-            head['num_frames'] = record['num_frames']
-            verdicts = record['tracks']
-        else:
-            for track_id, counts in zip(record['ids'], record['counts']):
-                if counts is not None:
-                    masks.setdefault(track_id, _TrackMasks()).add(record['frame'], counts)
-    for track_id, *_ in verdicts:
-        masks.setdefault(track_id, _TrackMasks())
-    return head, verdicts, masks
+        super()._write(pieces)

@@ -30,7 +30,6 @@ try:
 except ImportError:  # Windows: two runs into one file are not noticed there
     fcntl = None
 
-
 from mmvis.errors import InputError
 from mmvis.log import print_log
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo

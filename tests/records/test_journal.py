@@ -12,7 +12,7 @@ import pytest
 
 from helpers.toy_results import VIDEOS, make_writer, write_all, write_video
 from mmvis.errors import InputError, InputFileError
-from mmvis.evaluation import journal, results_writer
+from mmvis.records import journal, results_file
 from mmvis.structures import VideoInfo
 
 fork = multiprocessing.get_context('fork')
@@ -22,7 +22,7 @@ fork = multiprocessing.get_context('fork')
 def said(monkeypatch):
     """The lines that a run tells."""
     lines = []
-    for module in (journal, results_writer):
+    for module in (journal, results_file):
         monkeypatch.setattr(module, 'print_log', lambda text, **kwargs: lines.append(text))
     return lines
 
@@ -179,7 +179,7 @@ def test_videos_whose_frames_are_others_now_are_run_again(tmp_path, said):
 
 # Real processes
 
-def run_slowly(path, outcome, begin, number):
+def run_until_the_others_are_told(path, outcome, begin, told):
     journal._PATIENCE = 0.3
     begin.wait()
     try:
@@ -188,23 +188,25 @@ def run_slowly(path, outcome, begin, number):
         try:
             for video_id in VIDEOS:
                 write_video(writer, video_id)
-                time.sleep(0.2)
+            for _ in range(2):
+                told.acquire(timeout=60)
             writer.join()
         finally:
             writer.close()
-        outcome.put((number, 'done'))
+        outcome.put('done')
     except InputError as error:
-        outcome.put((number, str(error)))
+        told.release()
+        outcome.put(str(error))
 
 
 @pytest.mark.parametrize('attempt', range(3))
 def test_of_two_runs_started_together_one_is_told_and_the_other_loses_nothing(tmp_path, attempt):
     pytest.importorskip('fcntl')
-    path, outcome, begin = tmp_path / 'results.json', fork.Queue(), fork.Barrier(3)
-    runs = [fork.Process(target=run_slowly, args=(path, outcome, begin, number)) for number in range(3)]
+    path, outcome, begin, told = tmp_path / 'results.json', fork.Queue(), fork.Barrier(3), fork.Semaphore(0)
+    runs = [fork.Process(target=run_until_the_others_are_told, args=(path, outcome, begin, told)) for _ in range(3)]
     for run in runs:
         run.start()
-    ends = sorted((outcome.get(timeout=120)[1] for _ in runs), key=len)
+    ends = sorted((outcome.get(timeout=120) for _ in runs), key=len)
     for run in runs:
         run.join()
     assert ends[0] == 'done' and ends[1] == ends[2]
@@ -216,7 +218,7 @@ def test_of_two_runs_started_together_one_is_told_and_the_other_loses_nothing(tm
 
 def test_two_names_of_one_file_have_one_lock(tmp_path, monkeypatch):
     pytest.importorskip('fcntl')
-    monkeypatch.setattr('mmvis.evaluation.journal._PATIENCE', 0.)
+    monkeypatch.setattr('mmvis.records.journal._PATIENCE', 0.)
     (tmp_path / 'elsewhere').mkdir()
     (tmp_path / 'link.json').symlink_to(tmp_path / 'elsewhere' / 'results.json')
     first, second = make_writer(tmp_path / 'link.json'), make_writer(tmp_path / 'elsewhere' / 'results.json')
