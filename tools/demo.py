@@ -6,37 +6,43 @@
     python tools/demo.py 0 --show                                     camera 0 in a window; q or Ctrl-C ends it
     python tools/demo.py rtsp://ADDRESS --max-frames 1000
     python tools/demo.py a.mp4 b.mp4 clips/ "more/*.mov"              output/demo/<video>.json and <video>.mp4 for each
+    python tools/demo.py FOLDER --config eomt_... --checkpoint FILE   output/demo/results.json and overlay/<picture>
 
 SOURCE is a video file, a folder of pictures, a glob ("frames/*.jpg"), a picture, the number of a camera or an address;
 a folder or glob of videos stands for each of them. Of several sources every one has its results and its overlay, named
 after it; a broken one does not end the run, which ends with a table, and with exit code 1 if one of them failed.
+To a system that segments images (EoMT, Mask2Former) pictures are no video: they may have any sizes, the results are a list of COCO,
+the overlays are pictures, and a picture that is broken is told and passed over.
 Without --config and --checkpoint a small model runs that knows the eight shapes of the sample set and nothing else.
 Ctrl-C ends the run after the frame at hand; the files are then complete up to there.
 """
 import argparse
 import itertools
+import os
 import signal
 import sys
 import time
 from collections import deque
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from mmvis.apis import FrameSource, VISPredictor, expand_sources, open_source  # noqa: E402
+from mmvis.apis import FrameSource, Pictures, VISPredictor, expand_sources, open_source  # noqa: E402
 from mmvis.cli import describe, error_sentence, number_in, printable  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402
-from mmvis.engine import CfgOptions, ToolParser, find_config, run_tool  # noqa: E402
+from mmvis.engine import CfgOptions, ToolParser, find_config, load_config, run_tool  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation import ResultsWriter  # noqa: E402
+from mmvis.records import image_ids, image_results  # noqa: E402
+from mmvis.registry import MODELS  # noqa: E402
 from mmvis.structures import FrameInstances  # noqa: E402
 from mmvis.structures.output_file import check_outputs  # noqa: E402
-from mmvis.visualization import VideoFile, draw_frame, has_display  # noqa: E402
+from mmvis.visualization import PictureFiles, VideoFile, draw_frame, has_display  # noqa: E402
 from mmvis.visualization.appearance import AppearanceOrder  # noqa: E402
 from mmvis.visualization.names import safe_name  # noqa: E402
 
@@ -59,7 +65,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE',
                         help=f'results file; the video has the id 1 ({OUT}). Of several sources: folder of their files')
     parser.add_argument('--save_vis', '--save-vis', metavar='FILE.mp4',
-                        help=f'overlay video ({OVERLAY}, but none with --show). Of several sources: folder of theirs')
+                        help=f'overlay video ({OVERLAY}, but none with --show). Of several sources: folder of theirs; '
+                             'of pictures that are no video: folder of the overlays')
     parser.add_argument('--show', action='store_true', help='show the overlays in a window')
     parser.add_argument('--thresh', type=number_in(0, kind=float), default=0.3, metavar='F',
                         help='instances with a lower score are not drawn; the results file has all (%(default)g)')
@@ -82,8 +89,6 @@ def parse_args() -> argparse.Namespace:
                         help='change keys of the config')
     args = parser.parse_intermixed_args()
     args.sources = expand_sources(args.source)
-    if len(args.sources) == 1 and args.save_vis and Path(args.save_vis).suffix.lower() != '.mp4':
-        parser.error(f'--save_vis takes a file ending in .mp4, not {args.save_vis}')
     return args
 
 
@@ -98,6 +103,12 @@ def choose_model(args: argparse.Namespace) -> Tuple[str, str]:
             print(f'No --config and --checkpoint: {checkpoint} runs, which knows the shapes of the sample set only.')
             return config, str(ROOT / checkpoint)
     raise InputMissingError(f'No --config and --checkpoint, and {DEFAULT_MODELS[-1][1]} is missing.')
+
+
+def segments_images(config: str, args: argparse.Namespace) -> bool:
+    """Whether the system of a config takes every picture by itself; known before the model is built."""
+    kind = (load_config(config, args.cfg_options).get('model') or {}).get('type')
+    return isinstance(kind, str) and getattr(MODELS.get(kind), 'SEGMENTS_IMAGES', False)
 
 
 class Stop:
@@ -121,19 +132,22 @@ class Stop:
 
 
 class View:
-    """Draws every frame: into a video file, into a window, or both.
+    """Draws every frame: into a file, into a window, or both.
 
-    A video file that cannot be written ends the drawing, not the run.
+    A file that cannot be written ends the drawing, not the run.
+
+    Args:
+        file: that takes the drawings; None without one.
 
     Attributes:
-        path: of the video file; None without one.
+        path: of the file or of the folder of the files.
         fault: why it cannot be written.
     """
 
-    def __init__(self, path: Optional[str], fps: float, window: bool, classes: Optional[Tuple[str, ...]],
+    def __init__(self, file: Union[VideoFile, PictureFiles, None], window: bool, classes: Optional[Tuple[str, ...]],
                  thresh: float, stop: Stop) -> None:
-        self.path, self.window, self.classes, self.thresh, self.stop = path, window, classes, thresh, stop
-        self.file = VideoFile(path, fps) if path else None
+        self.file, self.window, self.classes, self.thresh, self.stop = file, window, classes, thresh, stop
+        self.path = file and file.path
         self.fault: Optional[InputError] = None
         self.order = AppearanceOrder()
 
@@ -153,6 +167,11 @@ class View:
         if self.window:
             cv2.imshow(_TITLE, picture)
             self.stop.asked |= cv2.waitKey(1) & 0xff == ord('q')
+
+    def skip(self) -> None:
+        """There is no drawing of a picture."""
+        if self.file:
+            self.file.skip()
 
     def close(self) -> None:
         if self.file:
@@ -220,6 +239,43 @@ def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, v
     return progress.frames, fault
 
 
+def segment(source: Pictures, predictor: VISPredictor, results: str, view: View, stop: Stop,
+            max_frames: Optional[int]) -> Tuple[int, int, Optional[Exception]]:
+    """Pictures by themselves, of any sizes, as a list of COCO; returns the numbers of images and instances, and what
+    went wrong, if something did.
+
+    A picture that cannot be read is told and passed over.
+    """
+    files, numbers = source.files[:max_frames], image_ids(source.files)
+    progress, instances, broken = Progress(len(files)), 0, 0
+    fault: Optional[Exception] = None
+    with image_results(results, predictor.category_ids or range(1000)) as add:
+        for file, image_id in zip(files, numbers):
+            if stop.asked:
+                break
+            try:
+                image = source.read(file)
+            except InputError as error:
+                print(error, flush=True)
+                broken += 1
+                view.skip()
+                continue
+            try:
+                found = predictor.segment(image, image_id)
+            except Exception as error:  # what is done stays
+                fault = error
+                break
+            add(image_id, os.path.basename(file), found)
+            view.order = AppearanceOrder()  # identities do not go on
+            view.add(image, found)
+            progress.add()
+            instances += len(found)
+    if broken and fault is None:
+        fault = InputError(f'{broken} of {len(files)} pictures of {source.name} cannot be read.')
+    print(f'{progress.frames} images, {instances} instances{", stopped" if stop.asked else ""}', flush=True)
+    return progress.frames, instances, fault
+
+
 class Progress:
     """A line every few seconds."""
 
@@ -237,7 +293,7 @@ class Progress:
 
 
 class Outputs(NamedTuple):
-    """Of one source: the results file, the overlay video or None."""
+    """Of one source: the results file, the overlay video (of pictures by themselves: a folder) or None."""
     results: str
     overlay: Optional[str]
 
@@ -270,9 +326,62 @@ def name_outputs(args: argparse.Namespace, window: bool) -> List[Outputs]:
     return outputs
 
 
+def fit_overlay(outputs: Outputs, apart: bool, asked: Optional[str]) -> Outputs:
+    """The overlays of pictures that stand ``apart`` go into a folder, those of a video into a file.
+
+    Args:
+        asked: --save_vis of the one source.
+    """
+    if asked and apart == (Path(asked).suffix.lower() == '.mp4'):
+        wanted = 'a folder for pictures that are no video' if apart else 'a file ending in .mp4'
+        raise InputError(f'--save_vis takes {wanted}, not {asked}.')
+    if apart and outputs.overlay and not asked:
+        return outputs._replace(overlay=str(Path(outputs.overlay).with_suffix('')))
+    return outputs
+
+
+def overlay_file(outputs: Outputs, source: FrameSource, apart: bool, fps: Optional[float],
+                 inputs: Sequence[str] = ()) -> Union[VideoFile, PictureFiles, None]:
+    """What takes the overlays of a source.
+
+    Raises:
+        InputError, InputFileError: it cannot be written, or would replace an input.
+    """
+    if not outputs.overlay:
+        return None
+    if not apart:
+        return VideoFile(outputs.overlay, fps or source.fps or 10., inputs)
+    top = os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in source.files])
+    return PictureFiles(outputs.overlay, [os.path.relpath(file, top) for file in source.files],
+                        [*source.files, *inputs])
+
+
+def check(outputs: Outputs, source: FrameSource, apart: bool, inputs: Sequence[str]) -> None:
+    """Refuse outputs that cannot be written or are inputs, before any work."""
+    inputs = [*inputs, *getattr(source, 'files', ())]
+    check_outputs([outputs.results, None if apart else outputs.overlay], inputs)
+    overlay_file(outputs, source, apart, None, inputs)
+
+
+def run_pictures(args: argparse.Namespace, source: Pictures, outputs: Outputs, predictor: VISPredictor, window: bool,
+                 stop: Stop) -> Report:
+    """Results and overlays of pictures by themselves."""
+    start = time.perf_counter()
+    print(f'{type(predictor.model).__name__} on {predictor.device}: {source.name}', flush=True)
+    with closing(View(overlay_file(outputs, source, True, None), window, predictor.classes, args.thresh, stop)) as view:
+        images, instances, fault = segment(source, predictor, outputs.results, view, stop, args.max_frames)
+    tell_outputs(args, outputs, view)
+    return Report(source.name, images, instances, time.perf_counter() - start, outputs, fault or view.fault)
+
+
+def tell_outputs(args: argparse.Namespace, outputs: Outputs, view: View) -> None:
+    drawn = [] if view.fault or not view.path else [f'{view.path} (instances with a score of {args.thresh:g} or more)']
+    print(', '.join([outputs.results, *drawn]), flush=True)
+
+
 def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, predictor: VISPredictor, window: bool,
                stop: Stop) -> Report:
-    """Results and overlay of one source, as far as it can be read."""
+    """Results and overlay of one video, as far as it can be read."""
     start = time.perf_counter()
     predictor.reset(live=args.live or source.live, again=None if source.live else source)
     lag = predictor.lag
@@ -281,12 +390,11 @@ def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, 
     # Where nothing tells the category ids, the labels stand for them.
     writer = ResultsWriter(outputs.results, [predictor.video_id], predictor.category_ids or range(1000),
                            dict(source=source.name, time=time.time()))
-    with closing(writer), closing(View(outputs.overlay, args.fps or source.fps or 10., window, predictor.classes,
+    with closing(writer), closing(View(overlay_file(outputs, source, False, args.fps), window, predictor.classes,
                                        args.thresh, stop)) as view:
         frames, fault = track(source, predictor, writer, view, stop, args.max_frames)
         writer.join()
-    drawn = [] if view.fault or not view.path else [f'{view.path} (instances with a score of {args.thresh:g} or more)']
-    print(', '.join([outputs.results, *drawn]), flush=True)
+    tell_outputs(args, outputs, view)
     return Report(source.name, frames, len(predictor.tracks), time.perf_counter() - start, outputs, fault or view.fault)
 
 
@@ -300,8 +408,11 @@ def run_sources(args: argparse.Namespace, outputs: List[Outputs], predictor: VIS
                 break
             try:
                 source = open_source(name, damaged)
-                check_outputs(own, [name, *getattr(source, 'files', ()), *args.sources, *model_files])
-                reports.append(run_source(args, source, own, predictor, window, stop))
+                apart = predictor.model.SEGMENTS_IMAGES and isinstance(source, Pictures)
+                own = fit_overlay(own, apart, None)
+                check(own, source, apart, [name, *args.sources, *model_files])
+                run = run_pictures if apart else run_source
+                reports.append(run(args, source, own, predictor, window, stop))
             except Exception as error:  # a bug is told in the table by its sentence and kept for the end
                 reports.append(Report(name, 0, 0, 0., own, error))
             if reports[-1].fault:
@@ -328,12 +439,14 @@ def main() -> None:
     window = args.show and has_display()
     outputs = name_outputs(args, window)
     if args.show and not window:
-        print(f'There is no display to show pictures on: they go to {Path(outputs[0].overlay)}.')
+        print('There is no display to show pictures on: they go to files.')
     model_files = [str(find_config(config)), checkpoint]
     many = len(outputs) > 1
     if not many:  # before the model: a wrong name is told at once
         source = open_source(args.sources[0], damaged)
-        check_outputs(outputs[0], [args.sources[0], *getattr(source, 'files', ()), *model_files])
+        apart = isinstance(source, Pictures) and segments_images(config, args)
+        outputs = [fit_overlay(outputs[0], apart, args.save_vis)]
+        check(outputs[0], source, apart, [args.sources[0], *model_files])
     predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
                              load_anyway=args.load_anyway, compiled=args.compile)
     if many:
@@ -341,7 +454,8 @@ def main() -> None:
         print(table(reports), flush=True)
     else:
         with Stop() as stop:
-            reports = [run_source(args, source, outputs[0], predictor, window, stop)]
+            run = run_pictures if apart else run_source
+            reports = [run(args, source, outputs[0], predictor, window, stop)]
     if damaged:
         print(damaged, flush=True)
     faults = [report.fault for report in reports if report.fault]

@@ -6,12 +6,12 @@ from .benchmarks import BENCHMARKS, Benchmark, benchmark_of, find_target
 from .competition import PLATFORMS, connect, upload, wait_for_score
 from .exports import to_supervision, to_table, write_tracks
 from .http_session import UploadError
-from .sources import FrameSource, expand_sources, open_source
+from .sources import FrameSource, Pictures, expand_sources, open_source
 from .submit import account_from_environment, pack_results, send_results, tell_scores
 from .upload_servers import Account
 
-__all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'FrameSource', 'PLATFORMS', 'UploadError', 'VISPredictor',
-           'account_from_environment', 'benchmark_of', 'connect', 'expand_sources', 'find_target', 'open_source',
+__all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'FrameSource', 'PLATFORMS', 'Pictures', 'UploadError',
+           'VISPredictor', 'account_from_environment', 'benchmark_of', 'connect', 'expand_sources', 'find_target', 'open_source',
            'pack_results', 'send_results', 'tell_scores', 'to_supervision', 'to_table', 'upload', 'wait_for_score', 'write_tracks']
 
 

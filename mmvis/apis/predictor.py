@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
@@ -196,6 +197,23 @@ class VISPredictor:
         self._begin(self.video_id, self._mode.live)
         return frames, self.entries
 
+    def segment(self, image: np.ndarray, image_id: Union[int, str] = 1) -> FrameInstances:
+        """The instances of one image, uint8 [h, w, 3] BGR of any size, by a system that segments images (EoMT); what it
+        was doing before is dropped.
+
+        Raises:
+            InputError: the system is one for videos, or the image is not of this form.
+            RuntimeError: the predictor is at work in another thread.
+        """
+        if not self.model.SEGMENTS_IMAGES:
+            raise InputError(f'{type(self.model).__name__} follows objects through a video: give it frames by step, or '
+                             'a source by run.')
+        with self._turn.take():
+            self._begin(image_id)
+            found = self._step(image)
+            self._finish()
+        return found
+
     def run(self, source: Union[Source, Iterable[np.ndarray]]) -> Iterator[Tuple[int, FrameInstances]]:
         """A whole video, or a camera until it is stopped; afterwards ``tracks`` and ``entries`` hold the verdicts.
 
@@ -214,6 +232,9 @@ class VISPredictor:
 
     def _run_frames(self, frames: Iterable[np.ndarray]) -> Iterator[Tuple[int, FrameInstances]]:
         live = getattr(frames, 'live', False)
+        if self.model.SEGMENTS_IMAGES and not live:
+            yield from self._run_images(frames)
+            return
         once = live or isinstance(frames, Iterator)
         self.reset(live=live, again=None if once else frames)
         owner, number = self._owner, 0
@@ -226,6 +247,17 @@ class VISPredictor:
         self._check_owner(owner, number)
         for result in self.finish()[0]:
             yield result.frame_idx, result
+
+    def _run_images(self, images: Iterable[np.ndarray]) -> Iterator[Tuple[int, FrameInstances]]:
+        """As ``run``: every frame is an image by itself, of a size of its own; the numbers of instances go on."""
+        entries, history, first = [], TrackHistory(), 0
+        for number, image in enumerate(images):
+            found = self.segment(image)
+            entries += [replace(entry, track_id=entry.track_id + first) for entry in self.entries]
+            found = replace(found, frame_idx=number, track_ids=found.track_ids + first)
+            first += 1 + max((entry.track_id for entry in self.entries), default=-1)
+            yield number, history.add(found)
+        self.entries, self._last_history = entries, history
 
     def _check_owner(self, owner: object, frame_idx: int) -> None:
         if self._owner is not owner or self.frame_idx != frame_idx:
@@ -311,7 +343,8 @@ def _find_classes(dataset: Dict[str, Any], meta: Dict[str, Any]) \
         -> Tuple[Optional[Tuple[str, ...]], Optional[Tuple[int, ...]]]:
     """Names and category ids of the labels: of a published set, else as the training wrote them into the checkpoint,
     else of the annotation file if it is there; the classes of the sample set are known without it."""
-    published = getattr(DATASETS.get(dataset['type']), 'PUBLISHED', None)
+    kind = DATASETS.get(dataset['type'])
+    published = hasattr(kind, 'published_classes') and kind.published_classes(**dataset)
     if published:
         return tuple(published.values()), tuple(published)
     if 'category_ids' not in meta:

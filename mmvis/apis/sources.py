@@ -84,16 +84,16 @@ def open_source(source: Source, on_damage: Optional[OnDamage] = None) -> FrameSo
     if '://' in name:
         return _Video(name, name)
     if os.path.isdir(name):
-        return _Pictures(name, _pictures_of(name), on_damage)
+        return Pictures(name, _pictures_of(name), on_damage)
     if os.path.splitext(name)[1].lower() in PICTURES and os.path.isfile(name):
-        return _Pictures(name, [name], on_damage)
+        return Pictures(name, [name], on_damage)
     if os.path.exists(name):
         _check_kind(name)
         return _Video(os.path.abspath(name), name)  # to FFmpeg a relative name such as pipe:1 is an address
     if name.isdigit():
         return _Video(int(name), f'camera {name}')
     if glob.has_magic(name):
-        return _Pictures(name, _expand(name), on_damage)
+        return Pictures(name, _expand(name), on_damage)
     raise InputMissingError(f'There is no file or folder {name}. A camera is given by its number, a stream by its '
                             f'address (rtsp://...), pictures by a folder or a glob.')
 
@@ -160,8 +160,12 @@ def _expand(pattern: str) -> List[str]:
     return natural_order(names)
 
 
-class _Pictures(FrameSource):
-    """Picture files, in the order given. One that is missing, cut short or damaged raises where it stands."""
+class Pictures(FrameSource):
+    """Picture files, in the order given. One that is missing, cut short or damaged raises where it stands.
+
+    Attributes:
+        files: their paths.
+    """
 
     def __init__(self, name: str, files: List[str], on_damage: Optional[OnDamage] = None) -> None:
         super().__init__(name)
@@ -170,7 +174,11 @@ class _Pictures(FrameSource):
         self.num_frames = len(files)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (read_image(file, self.on_damage) for file in self.files)
+        return map(self.read, self.files)
+
+    def read(self, file: str) -> np.ndarray:
+        """One of the pictures, uint8 [h, w, 3] BGR."""
+        return read_image(file, self.on_damage)
 
 
 class _Video(FrameSource):

@@ -37,6 +37,12 @@ class COCOClipsDataset(VISDataset):
         self._keep_empty = keep_empty
         super().__init__(*args, clip=dict(type='SingleFrames') if clip is None else clip, **kwargs)
 
+    @classmethod
+    def published_classes(cls, target: Optional[str] = None, category_map: str = 'fixed', **config: Any
+                          ) -> Mapping[int, str]:
+        """COCO's own 80 classes, or those of ``target``."""
+        return COCO if target is None else find_category_map(target, category_map)[0]
+
     def _set_classes(self, classes: Optional[Sequence[str]]) -> None:
         if classes is not None:
             raise InputError('COCO has its own classes, or those of `target`: leave `classes` out.')
@@ -46,10 +52,10 @@ class COCOClipsDataset(VISDataset):
         except InputError as error:
             raise InputError(f"{error} Images of one's own with classes of their own are read by type='VISDataset' with "
                              "clip=dict(type='SingleFrames').") from None
-        chosen: Mapping[int, str] = COCO
+        chosen = self.published_classes(self.target, self._category_map)
         id_of: Mapping[int, int] = {category_id: category_id for category_id in COCO}
         if self.target is not None:
-            chosen, id_of = find_category_map(self.target, self._category_map)
+            id_of = find_category_map(self.target, self._category_map)[1]
         self.category_ids, self.classes = tuple(chosen), tuple(chosen.values())
         labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
         self._label_of = np.array([labels.get(id_of.get(category_id), -1) for category_id, _ in table], np.int64)

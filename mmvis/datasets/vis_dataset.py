@@ -220,6 +220,11 @@ class VISDataset(Dataset):
         load_annotations(ann_file)  # a file of another format has another sentence
         raise InputMissingError(f'{ann_file}: the folder of its frames was not found beside it; name it by img_prefix.')
 
+    @classmethod
+    def published_classes(cls, **config: Any) -> Optional[Mapping[int, str]]:
+        """Category id -> name, in label order, of the set that a config describes; None where only its file tells."""
+        return cls.PUBLISHED
+
     def _set_classes(self, classes: Optional[Sequence[str]]) -> None:
         table = [(category_id, name) for category_id, name in self.index.meta['categories']]
         if self.PUBLISHED is None:

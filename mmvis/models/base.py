@@ -15,6 +15,8 @@ online      MaskTrackRCNN, SipMask-VIS,    0 (InstanceFormer: 2, the   a frame c
             InstanceFormer                 with the third)             three) and gives class and score of every track
 windowed    IFC                            the window                  a frame comes out when no later window covers it;
                                                                        ``finish`` gives the rest
+images      EoMT, Mask2Former              0                           a frame comes out at once, its instances with numbers
+                                                                       of their own; pictures may have any sizes
 at the end  VidEoMT, MinVIS                None                        ``step`` gives nothing; ``finish`` gives all
                                                                        frames one by one, only of the tracks chosen, with
                                                                        class and score of the whole video
@@ -39,6 +41,9 @@ FrameReader = Callable[[int, int], Tensor]
 
 class VISModel(BaseModel):
     """Base of all systems."""
+
+    #: Whether every frame is an image of its own, to which the frames before say nothing.
+    SEGMENTS_IMAGES = False
 
     _num_classes: Optional[int] = None
 

@@ -1,13 +1,13 @@
 """Write pictures: one file, a sheet of several, a video."""
 import os
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Iterable, Iterator, Optional, Sequence, Union
+from typing import Iterable, Iterator, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
 from mmvis.errors import InputError, InputFileError
-from mmvis.structures.output_file import check_output, replacing, write_output
+from mmvis.structures.output_file import check_output, check_output_folder, replacing, write_output
 
 PathLike = Union[str, os.PathLike]
 
@@ -55,6 +55,52 @@ def contact_sheet(images: Sequence[np.ndarray], columns: int = 4, width: int = 3
         top, left = number // columns * (height + gap), number % columns * (width + gap)
         sheet[top:top + image.shape[0], left:left + width] = image
     return sheet
+
+
+class PictureFiles:
+    """A folder of pictures, written one by one as a ``VideoFile`` is.
+
+    Args:
+        folder: is made if it is missing.
+        names: of the pictures, in their order; their suffixes say what is written.
+        inputs: files of the run that must not be written over.
+
+    Raises:
+        InputError, InputFileError: nothing can be written into the folder, or a picture of it is an input.
+    """
+
+    def __init__(self, folder: PathLike, names: Sequence[str], inputs: Iterable[Optional[PathLike]] = ()) -> None:
+        self.path = folder
+        check_output_folder(folder)
+        paths = [os.path.join(folder, name) for name in names]
+        read = {_inode(path) for path in filter(None, inputs)} - {None}
+        for path in (folder, *paths) if read else ():
+            if _inode(path) in read:
+                raise InputError(f'The output {path} is an input of this run, which it would destroy: choose another '
+                                 'folder.')
+        self._rest = iter(paths)
+
+    def add(self, image: np.ndarray) -> None:
+        """Write the next picture, uint8 [h, w, 3] BGR."""
+        write_image(next(self._rest), image)
+
+    def skip(self) -> None:
+        """There is nothing to be drawn of the next one."""
+        next(self._rest)
+
+    def close(self) -> None:
+        """All pictures have come to their places."""
+
+    def discard(self) -> None:
+        """What was written stays."""
+
+
+def _inode(path: PathLike) -> Optional[Tuple[int, int]]:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 class VideoFile:

@@ -12,9 +12,11 @@ import helpers.at_end_tracker  # noqa: F401
 import helpers.burst_tracker  # noqa: F401  (registers the toys)
 from helpers.resident import needs_proc, resident_kib
 from helpers.tiny_masktrack import NUM_CLASSES, tiny_config, tiny_model
+from helpers.tiny_videomt import tiny_config as tiny_eomt_config, tiny_model as tiny_eomt
 from helpers.tiny_vis import make_tiny_dataset
 from mmvis.apis import VISPredictor
 from mmvis.converters import load_checkpoint
+from mmvis.datasets.categories import OVIS
 from mmvis.engine import build_runner
 from mmvis.errors import InputError
 from mmvis.models.layers.inference import optimize_for_inference
@@ -339,3 +341,36 @@ def test_what_chooses_at_the_end_reads_the_source_again(data):
     assert_equal(list(rest), [frame for _, frame in expected])
     with pytest.raises(InputError, match='can be read once only'):
         list(predictor.run(frame for frame in frames))
+
+
+def test_images_have_any_sizes_and_instances_of_their_own(tmp_path):
+    """A system that segments images: what it says of one does not depend on the others."""
+    config, checkpoint = tmp_path / 'eomt.py', tmp_path / 'eomt.pth'
+    config.write_text(f"""
+default_scope = 'mmvis'
+model = {tiny_eomt_config('EoMT', num_classes=80, num_instances=5)!r}
+test_dataloader = dict(dataset=dict(type='COCOClipsDataset', test_mode=True,
+                                    pipeline=[dict(type='ClipResize', scale=(64, 64), rule='fit')]))
+""")
+    torch.save({'state_dict': tiny_eomt('EoMT', num_classes=80).state_dict()}, checkpoint)
+    predictor = VISPredictor(config, checkpoint)
+    assert predictor.category_ids[:12] == (*range(1, 12), 13) and predictor.classes[0] == 'person'  # there is no COCO here
+    images = [noise(i, size) for i, size in enumerate([(40, 60), (64, 32), (40, 60)])]
+    alone = [predictor.segment(image) for image in images]
+    found = list(predictor.run(images))
+    assert [(number, frame.frame_idx) for number, frame in found] == [(0, 0), (1, 1), (2, 2)]
+    assert [frame.masks for _, frame in found] == [frame.masks for frame in alone]
+    ids = np.concatenate([frame.track_ids for _, frame in found]).tolist()
+    assert sorted(ids) == list(range(len(ids))) and len(ids) > 5
+    assert {(x.track_id, x.first_frame, x.last_frame, x.num_frames) for x in predictor.tracks} == {
+        (track_id, number, number, 1) for number, frame in found for track_id in frame.track_ids.tolist()}
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.dataset.target = 'ovis'
+    cfg.model.num_classes = 25
+    torch.save({'state_dict': tiny_eomt('EoMT', num_classes=25).state_dict()}, checkpoint)
+    assert VISPredictor(cfg, checkpoint).classes == tuple(OVIS.values())
+
+
+def test_a_system_for_videos_takes_no_image_alone(data):
+    with pytest.raises(InputError, match='MaskTrackRCNN follows objects through a video'):
+        make_predictor(data, 'MaskTrackRCNN').segment(noise(0))

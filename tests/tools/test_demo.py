@@ -1,4 +1,5 @@
 """tools/demo.py: sources in, overlay video and results file out, whatever happens in between."""
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -11,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pycocotools.coco import COCO
 
 from helpers.full_disk import files_end_at
+from helpers.tiny_videomt import tiny_config, tiny_model
 from mmvis.cli import run_tool
 from mmvis.errors import InputError, InputFileError
 from mmvis.structures import decode_rle
@@ -316,3 +319,87 @@ def test_an_overlay_never_replaces_one_of_the_sources(tool, tmp_path):
     with pytest.raises(InputError, match='2 of 2 sources have failed'):
         tool('a.mp4', 'b.mp4', '--out', '.')
     assert (tmp_path / 'b.mp4').read_bytes() == before
+
+
+IMAGE_CONFIG = f'''
+default_scope = 'mmvis'
+model = {tiny_config('EoMT', num_classes=80, num_instances=5)!r}
+test_dataloader = dict(dataset=dict(type='COCOClipsDataset', split='valid', test_mode=True,
+                                    pipeline=[dict(type='ClipResize', scale=(64, 64), rule='fit')]))
+'''
+IMAGE_MODEL = ('--config', 'eomt.py', '--checkpoint', 'eomt.pth')
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three pictures of two sizes, named as COCO names them, and an EoMT with random weights."""
+    (tmp_path / 'eomt.py').write_text(IMAGE_CONFIG)
+    torch.save({'state_dict': tiny_model('EoMT', num_classes=80).state_dict()}, tmp_path / 'eomt.pth')
+    (tmp_path / 'images').mkdir()
+    for number, size in ((9, (40, 60)), (139, (64, 32)), (20, (40, 60))):
+        draw = np.random.default_rng(number)
+        cv2.imwrite(str(tmp_path / 'images' / f'{number:012}.png'),
+                    cv2.resize(draw.integers(0, 255, (4, 5, 3), np.uint8), size[::-1]))
+    return tmp_path / 'images'
+
+
+def test_a_folder_of_images_of_several_sizes(tool, images, capsys):
+    """Every image has the results that it has alone; a list that pycocotools takes, and an overlay each."""
+    tool('images', '--thresh', 0, model=IMAGE_MODEL)
+    found = json.loads(Path('output/demo/results.json').read_text())
+    sizes = {9: [40, 60], 20: [40, 60], 139: [64, 32]}
+    assert list(dict.fromkeys(entry['image_id'] for entry in found)) == [9, 20, 139]
+    truth = COCO()
+    truth.dataset = dict(images=[dict(id=i, height=h, width=w) for i, (h, w) in sizes.items()], annotations=[],
+                         categories=[dict(id=i) for i in range(1, 91)])
+    with contextlib.redirect_stdout(None):
+        truth.createIndex()
+        assert len(truth.loadRes('output/demo/results.json').anns) == len(found) > 5
+    for entry in found:
+        assert entry['segmentation']['size'] == sizes[entry['image_id']] and 1 <= entry['category_id'] <= 90
+        assert entry['file_name'] == f'{entry["image_id"]:012}.png' and 0 < entry['score'] < 1
+        rows, columns = decode_rle(entry['segmentation']).nonzero()
+        assert entry['bbox'] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+    assert sorted(os.listdir('output/demo/overlay')) == [f'{i:012}.png' for i in sizes]
+    for name in os.listdir(images):
+        drawn, picture = (cv2.imread(str(folder / name)) for folder in (Path('output/demo/overlay'), images))
+        assert drawn.shape == picture.shape and abs(drawn.astype(int) - picture).max() > 50
+    said = capsys.readouterr().out
+    assert f'3 images, {len(found)} instances' in said and 'output/demo/overlay (instances with a score' in said
+    for image_id in sizes:
+        tool(f'images/{image_id:012}.png', '--out', 'one.json', model=IMAGE_MODEL)
+        assert json.loads(Path('one.json').read_text()) == [e for e in found if e['image_id'] == image_id]
+
+
+def test_images_with_other_names_are_numbered_and_a_broken_one_is_passed_over(tool, images, capsys):
+    for number, path in enumerate(sorted(images.iterdir())):
+        path.rename(images / f'picture{number + 8}.png')              # 8, 9, 10
+    (images / 'picture9.png').write_bytes(b'x')
+    with pytest.raises(InputError, match='1 of 3 pictures of images cannot be read'):
+        tool('images', '--out', 'r.json', '--save_vis', 'drawn', model=IMAGE_MODEL)
+    found = json.loads(Path('r.json').read_text())
+    assert {(entry['image_id'], entry['file_name']) for entry in found} == {(1, 'picture8.png'), (3, 'picture10.png')}
+    assert sorted(os.listdir('drawn')) == ['picture10.png', 'picture8.png']
+    assert 'picture9.png' in capsys.readouterr().out
+    tool('images', '--max-frames', 1, '--out', 'first.json', '--save_vis', 'first', model=IMAGE_MODEL)
+    assert os.listdir('first') == ['picture8.png'] and len(json.loads(Path('first.json').read_text())) > 0
+
+
+def test_outputs_of_images_that_cannot_be(tool, images):
+    before = {path: md5(path) for path in images.iterdir()}
+    for args, said in ((['images', '--save_vis', 'images'], 'is an input of this run'),
+                       (['images', '--save_vis', 'o.mp4'], 'a folder for pictures that are no video, not o.mp4'),
+                       (['images', '--save_vis', 'eomt.py'], 'eomt.py is not a folder'),
+                       (['images', '--out', 'images/000000000009.png'], 'is an input of this run')):
+        with pytest.raises(InputError, match=said):
+            tool(*args, model=IMAGE_MODEL)
+    assert {path: md5(path) for path in images.iterdir()} == before
+    (images.parent / 'more').mkdir()
+    cv2.imwrite('more/x.png', noise(0))
+    before['more/x.png'] = md5('more/x.png')
+    with pytest.raises(InputError, match='2 of 2 sources have failed'):       # each would draw into its own folder
+        tool('images', 'more', '--save_vis', '.', '--out', 'out', model=IMAGE_MODEL)
+    tool('images', 'more', '--out', 'out', '--save_vis', 'drawn', model=IMAGE_MODEL)
+    assert os.listdir('drawn/more') == ['x.png'] and len(os.listdir('drawn/images')) == 3
+    assert {entry['image_id'] for entry in json.loads(Path('out/more.json').read_text())} == {1}
+    assert {path: md5(path) for path in before} == before

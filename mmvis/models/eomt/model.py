@@ -46,6 +46,7 @@ class EoMT(VISModel):
         criterion: weights of the losses, see ``QueryCriterion``.
     """
 
+    SEGMENTS_IMAGES = True
     #: What ``--compile`` compiles.
     COMPILED = ('encode', 'decode')
 

@@ -26,6 +26,8 @@ class Mask2Former(VISModel):
         criterion: weights of the losses, see ``QueryCriterion``.
     """
 
+    SEGMENTS_IMAGES = True
+
     def __init__(self, segmenter: Any, num_instances: int = 100, criterion: Optional[dict] = None,
                  data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
