@@ -2,6 +2,8 @@
 layout of transformers (``dino`` has the weights that their training starts from)."""
 from typing import Any, Callable, Collection, Dict, List, Optional, Sequence, Tuple
 
+import torch
+
 from mmvis.errors import InputError
 
 from .dino import join_projections
@@ -51,6 +53,28 @@ def _official(prefix: str) -> Callable[[StateDict, Any], Tuple[StateDict, Dict[s
                  for key, value in kept.items()}
         return _with_counter(join_projections(named), model), dropped
     return convert
+
+
+convert_eomt = _official('network.')
+
+
+def is_difference(tensors: StateDict) -> bool:
+    """Whether tensors under our names are those of an EoMT less the DINOv3 that it was trained from.
+
+    The file does not say so. But layer norms begin with weights of 1, which hardly one in a transformer loses below 0,
+    while training takes away from them about as often as it adds.
+    """
+    weights = [value.flatten() for key, value in tensors.items()
+               if key.startswith('backbone.') and key.endswith(('.norm1.weight', '.norm2.weight', '.norm.weight'))]
+    return bool(weights) and float((torch.cat(weights) > 0).float().mean()) < 0.75
+
+
+def _eomt(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
+    converted, dropped = convert_eomt(state_dict, model)
+    if is_difference(converted):
+        raise InputError('it holds the differences of an EoMT from DINOv3, as its authors publish them, and no model: '
+                         'python tools/add_dinov3.py CONFIG FILE DINOV3 OUT adds them to the weights of DINOv3.')
+    return converted, dropped
 
 
 def _with_counter(tensors: StateDict, model: Any) -> StateDict:
@@ -120,6 +144,6 @@ LAYOUTS = (
     Layout('VidEoMT (github.com/tue-mps/videomt)', _has(['backbone.q.weight', 'backbone.class_head.weight']),
            _official('backbone.')),
     Layout('EoMT (github.com/tue-mps/eomt)', _has(['network.q.weight', 'network.class_head.weight']),
-           _official('network.')),
+           _eomt),
     Layout('VidEoMT of transformers', _has(['query.weight', 'class_predictor.weight', 'embeddings.position_embeddings.weight']), _transformers),
 )
