@@ -40,7 +40,10 @@ def test_what_is_built(path):
     large, dinov3, eomt = 'large' in path.stem, 'dinov3' in path.stem, 'eomt_' in path.stem.replace('videomt_', '')
     depth = len(model.backbone.blocks)
     assert depth - model.first_query_block == (4 if large else 3) and model.q.num_embeddings == 200
-    assert model.backbone.blocks[0].norm1.eps == (1e-5 if dinov3 else 1e-6)
+    norms = [[norm for norm in part.modules() if isinstance(norm, torch.nn.LayerNorm)]
+             for part in (model, model.backbone, model.predictor)]
+    assert list(map(len, norms)) == [2 * depth + 3, 2 * depth + 1, 2]
+    assert {norm.eps for norm in norms[1]} == {1e-5 if dinov3 else 1e-6} and {norm.eps for norm in norms[2]} == {1e-6}
     assert model.num_classes == (80 if eomt else 25 if 'ovis' in path.stem else 40)
     if not eomt:
         unused = 24 * 1024 if dinov3 else 0
