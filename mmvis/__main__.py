@@ -32,6 +32,7 @@ COMMANDS: Dict[str, str] = {
     'zip': 'make_submission.py',
     'upload': 'upload_results.py',
     'to-transformers': 'to_transformers.py',
+    'add-dinov3': 'add_dinov3.py',
 }
 
 

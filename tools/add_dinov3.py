@@ -3,8 +3,8 @@
 
     python tools/add_dinov3.py CONFIG DIFFERENCES DINOV3 OUT.pth
 
-DINOV3 are Meta's weights, a file or the folder of the Hugging Face hub, under Meta's own DINOv3 licence; it holds for OUT
-as well.
+DINOV3 are Meta's weights, a file or the folder of the Hugging Face hub, under Meta's own DINOv3 licence; it holds for
+OUT as well.
 """
 import argparse
 import os

@@ -11,8 +11,8 @@
 SOURCE is a video file, a folder of pictures, a glob ("frames/*.jpg"), a picture, the number of a camera or an address;
 a folder or glob of videos stands for each of them. Of several sources every one has its results and its overlay, named
 after it; a broken one does not end the run, which ends with a table, and with exit code 1 if one of them failed.
-To a system that segments images (EoMT, Mask2Former) pictures are no video: they may have any sizes, the results are a list of COCO,
-the overlays are pictures, and a picture that is broken is told and passed over.
+To a system that segments images (EoMT, Mask2Former) pictures are no video: they may have any sizes, the results are a
+list of COCO, the overlays are pictures, and a picture that is broken is told and passed over.
 Without --config and --checkpoint a small model runs that knows the eight shapes of the sample set and nothing else.
 Ctrl-C ends the run after the frame at hand; the files are then complete up to there.
 """

@@ -25,7 +25,8 @@ class ClipFrame:
         masks: uint8 [N, height, width], 0 or 1.
         crowd: bool [N].
         polygons: of N objects the outlines of their parts, float64 [P, 2], x y in pixels of ``image``, from which
-            ``ClipDrawPolygons`` draws the masks anew at the end of a pipeline; None where masks are all there is.
+            ``ClipRotate`` and ``ClipDrawPolygons`` draw the masks anew; None for an object of which there is a mask alone,
+            and in place of the list where that holds for all.
     """
     frame_idx: int
     image: np.ndarray
@@ -34,7 +35,7 @@ class ClipFrame:
     instance_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     masks: np.ndarray = None
     crowd: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    polygons: Optional[List[List[np.ndarray]]] = None
+    polygons: Optional[List[Optional[List[np.ndarray]]]] = None
 
     def __post_init__(self) -> None:
         if self.masks is None:

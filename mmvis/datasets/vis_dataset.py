@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations
+from mmvis.annotations import AnnotationIndex, Outlines, VideoRecord, load_annotations, load_outlines
 from mmvis.annotations.foreign import name_folder
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path, shown
 from mmvis.registry import DATASETS, TRANSFORMS
@@ -89,6 +89,10 @@ class VISDataset(Dataset):
             self.used_damaged = torch.zeros(int(self.index.frame_ptr[num_videos]), dtype=torch.uint8).share_memory_()
         self._check_folders()
         self.pipeline = ClipCompose(pipeline)
+        #: Of files that have them, where a transform moves them: the memory of the masks many times over.
+        self.outlines: Optional[Outlines] = None
+        if self.pipeline.wants_polygons and not test_mode:
+            self.outlines = load_outlines(self.ann_file, note=partial(print_log, logger='current'))
         self.clip = TRANSFORMS.build(clip) if isinstance(clip, dict) else clip
         if test_mode:
             self.chunk_size = chunk_size
@@ -140,8 +144,9 @@ class VISDataset(Dataset):
         entries, objects, labels = (array[labels >= 0] for array in (entries, objects, labels))
         boxes = index.entry_boxes[entries]
         boxes[:, 2:] += boxes[:, :2] - (1 if self.inclusive else 0)
+        polygons = None if self.outlines is None else list(map(self.outlines.parts, objects.tolist()))
         return ClipFrame(frame_idx, self.load_image(video_index, frame_idx), boxes, labels, index.object_ids[objects],
-                         index.masks(video_index, entries), index.object_crowd[objects])
+                         index.masks(video_index, entries), index.object_crowd[objects], polygons)
 
     # -- items ---------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
-"""What becomes of the frames of a video, without PyTorch: the journal and the results file, and for systems that choose their
-tracks when the video ends the ranking and the masks until then."""
+"""What becomes of the frames of a video, without PyTorch: the journal and the results file, and for systems that choose
+their tracks when the video ends the ranking and the masks until then."""
 from .enlarge import enlarge_and_encode
 from .image_results import image_ids, image_results
 from .mask_store import MaskStore

@@ -148,7 +148,7 @@ class ResultsFile:
             found.update((video_id, piece) for video_id, piece in part.pieces.items() if piece not in self._stale)
         missing = [video_id for video_id in self.video_ids if video_id not in found]
         if missing:
-            self._tell_damaged(parts, found)
+            _tell_damaged(parts, found)
             raise InputError(f'{self.path}: {len(missing)} of {len(self.video_ids)} videos are not finished '
                              f'(video {missing[0]} first); give the same command again to go on.')
         self._write([found[video_id] for video_id in self.video_ids])
@@ -187,7 +187,7 @@ class ResultsFile:
                         pieces[video_id] = piece
                     else:
                         self._stale.add(piece)
-        self._tell_damaged(parts, pieces)
+        _tell_damaged(parts, pieces)
         return pieces
 
     def _set_aside(self, parts: List[Part]) -> None:
@@ -212,15 +212,6 @@ class ResultsFile:
                 what, hint = f'{was} damaged in the first line or is no journal of mmvis:', ''
             print_log(f'{_names([p.path for p in own])} {what} set aside as {_names(names)}{hint}.',
                       level=logging.WARNING)
-
-    def _tell_damaged(self, parts: Sequence[Part], finished: Collection[VideoId]) -> None:
-        """One line a journal on the videos in it that a disk has damaged, if they are not finished elsewhere."""
-        for part in parts:
-            videos = [video_id for video_id in part.damaged if video_id not in finished]
-            if videos:
-                named = ', '.join('?' if video_id is None else str(video_id) for video_id in videos[:10])
-                print_log(f'{part.path}: {len(videos)} finished videos are damaged ({named}) and are run again.',
-                          level=logging.WARNING)
 
     def _part(self, rank: int) -> Path:
         return self._base.with_name(f'{self._base.name}.part.{rank}')
@@ -261,3 +252,13 @@ def _has_content(part: Part) -> bool:
         first, more = file.readline(), file.read(1)
     is_head = first.startswith(b'{"format"') and (part.format is not None or not first.endswith(b'\n'))
     return bool(more) or not (is_head or not first)
+
+
+def _tell_damaged(parts: Sequence[Part], finished: Collection[VideoId]) -> None:
+    """One line a journal on the videos in it that a disk has damaged, if they are not finished elsewhere."""
+    for part in parts:
+        videos = [video_id for video_id in part.damaged if video_id not in finished]
+        if videos:
+            named = ', '.join('?' if video_id is None else str(video_id) for video_id in videos[:10])
+            print_log(f'{part.path}: {len(videos)} finished videos are damaged ({named}) and are run again.',
+                      level=logging.WARNING)

@@ -354,7 +354,8 @@ test_dataloader = dict(dataset=dict(type='COCOClipsDataset', test_mode=True,
 """)
     torch.save({'state_dict': tiny_eomt('EoMT', num_classes=80).state_dict()}, checkpoint)
     predictor = VISPredictor(config, checkpoint)
-    assert predictor.category_ids[:12] == (*range(1, 12), 13) and predictor.classes[0] == 'person'  # there is no COCO here
+    assert predictor.category_ids[:12] == (*range(1, 12), 13)                  # there is no annotation file here
+    assert predictor.classes[0] == 'person'
     images = [noise(i, size) for i, size in enumerate([(40, 60), (64, 32), (40, 60)])]
     alone = [predictor.segment(image) for image in images]
     found = list(predictor.run(images))

@@ -1,12 +1,17 @@
 """COCO as videos of one frame, as pseudo-clips, and beside a video set."""
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from helpers.tiny_coco import IMAGES, write_coco
 from helpers.tiny_vis import edit_json, make_tiny_dataset
 
+from mmvis.annotations import kept, load_outlines
 from mmvis.datasets import COCOClipsDataset, JointDataset, SampleKey, YTVIS2019Dataset, find_tree
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.coco_categories import CATEGORY_MAPS, COCO
+from mmvis.datasets.transforms.rotate import draw_polygons
 from mmvis.engine import load_config
 
 
@@ -199,3 +204,39 @@ def test_a_missing_image_is_called_a_file(tmp_path):
     (tmp_path / 'coco' / 'train2017' / '000000000724.jpg').unlink()
     with pytest.raises(FileNotFoundError, match='video 724: file_names: the file .*000000000724.jpg is not there'):
         COCOClipsDataset('train', str(tmp_path))
+
+
+def test_outlines_stay_where_a_transform_turns_them(tmp_path):
+    """COCO for VidEoMT: masks are drawn from the turned corners; a crowd has its mask alone."""
+    write_coco(tmp_path)
+    frames = {}
+    for name, pipeline in (('plain', []), ('turned', [dict(type='ClipRepeat', num_frames=2), dict(type='ClipRotate')]),
+                           ('chosen', [dict(type='ClipRandomChoice', branches=[[dict(type='ClipDrawPolygons')]])])):
+        dataset = COCOClipsDataset('train', str(tmp_path), pipeline=pipeline)
+        dataset = pickle.loads(pickle.dumps(dataset))                      # as in a worker that is spawned
+        frames[name] = [dataset.load_frame(i, 0) for i in range(4)]
+        assert (dataset.outlines is None) == (name == 'plain')
+        sample = dataset[SampleKey(0, 0, 0)]['data_samples'][-1]
+        assert sample.gt_instances.masks.flatten(1).any(1).all() and len(sample.gt_instances) == 3
+    assert all(frame.polygons is None for frame in frames['plain'])
+    for found, plain in zip(frames['turned'], frames['plain']):
+        for parts, mask, crowd in zip(found.polygons, plain.masks, plain.crowd):
+            assert (parts is None) == crowd
+            assert crowd or np.array_equal(draw_polygons([parts], 40, 60)[0], mask)
+    assert frames['turned'][0].polygons[1][0].tolist() == [[16, 6], [26, 6], [26, 16], [16, 16]]
+    assert [parts is None for parts in frames['chosen'][1].polygons] == [False, True]
+    assert frames['turned'][3].polygons == []
+    assert COCOClipsDataset('train', str(tmp_path), test_mode=True, pipeline=[dict(type='ClipRotate')]).outlines is None
+
+
+def test_outlines_are_kept_between_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, 'MIN_CACHED_BYTES', 0)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    ann_file, notes = write_coco(tmp_path), []
+    first, again = load_outlines(ann_file, notes.append), load_outlines(ann_file, notes.append)
+    worker = pickle.loads(pickle.dumps(again))
+    assert len(notes) == 1 and 'for the first time' in notes[0] and worker.cache_key == first.cache_key != ''
+    assert len(first.part_ptr) == 7 and first.part_ptr.tolist() == [0, 1, 2, 3, 4, 4, 5]
+    for other in (again, worker):
+        assert np.array_equal(first.points, other.points) and other.parts(4) is None
+    assert len(pickle.dumps(again)) < 500

@@ -84,7 +84,8 @@ def test_the_sum_is_the_trained_model(files, monkeypatch, capsys):
 
 def test_differences_alone_are_no_model(files):
     folder, _ = files
-    with pytest.raises(InputError, match=r'published.bin: it holds the differences of an EoMT from DINOv3.*add_dinov3.py'):
+    said = 'published.bin: it holds the differences of an EoMT from DINOv3.*add_dinov3.py'
+    with pytest.raises(InputError, match=said):
         load_checkpoint(tiny_model('EoMT', backbone=ROTARY), folder / 'published.bin')
 
 
@@ -96,7 +97,8 @@ def test_differences_alone_are_no_model(files):
     (['c.py', 'published.bin', 'dinov3', 'published.bin'], 'is an input of this run'),
     (['c.py', 'published.bin', 'dinov3', 'dinov3/model.safetensors'], 'is an input of this run'),
     (['small.py', 'published.bin', 'dinov3', 'out.pth'], 'has no EoMT on DINOv3'),
-    (['wide.py', 'published.bin', 'dinov3', 'out.pth'], r'the file of differences: backbone.cls_token is \[1, 1, 24\]')])
+    (['wide.py', 'published.bin', 'dinov3', 'out.pth'],
+     r'the file of differences: backbone.cls_token is \[1, 1, 24\]')])
 def test_what_does_not_belong_together(files, monkeypatch, arguments, said):
     folder, _ = files
     (folder / 'small.py').write_text(f'model = {tiny_config("EoMT")!r}\n')

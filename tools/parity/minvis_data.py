@@ -196,7 +196,7 @@ def jitter(parity: Any) -> Iterator[Stage]:
         drawn = rule.draw(*frame.image.shape[:2], _GivenDraws(item['scale'], item['crop_draw']))
         frame = rule.apply(frame, drawn, False)
         frame = ClipPad(size=(128, 128), value=128)._pad(frame, 128, 128)
-        cut = [_cut(outline, drawn[3][2], drawn[3][3]) for (outline,) in frame.polygons]
+        cut = [outline for (outline,) in frame.polygons]
         masks = draw_polygons([[outline] for outline in cut], 128, 128)
         items.append(dict(
             flip_draw=item['flip_draw'], scale=item['scale'], crop_draw=item['crop_draw'],
@@ -204,17 +204,3 @@ def jitter(parity: Any) -> Iterator[Stage]:
             areas=masks.sum((1, 2)).tolist(), mask_dtype=str(torch.from_numpy(masks).dtype),
             boxes=[[*outline.min(0).tolist(), *outline.max(0).tolist()] for outline in cut]))
     yield from parity.value('lsj/items', items, rtol=1e-6, atol=1e-4)
-
-
-def _cut(outline: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The part of a polygon [P, 2] inside a window that begins at 0, 0 (Sutherland and Hodgman)."""
-    for axis, limit, sign in ((0, 0., 1.), (0, width, -1.), (1, 0., 1.), (1, height, -1.)):
-        kept: List[np.ndarray] = []
-        for start, end in zip(np.roll(outline, 1, axis=0), outline):
-            a, b = sign * (start[axis] - limit), sign * (end[axis] - limit)
-            if a * b < 0:
-                kept.append(start + (end - start) * (a / (a - b)))
-            if b >= 0:
-                kept.append(end)
-        outline = np.array(kept)
-    return outline

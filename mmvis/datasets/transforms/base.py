@@ -7,6 +7,10 @@ from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.registry import TRANSFORMS
 
 
+#: As ``ClipFrame`` has them.
+Polygons = Optional[List[Optional[List[np.ndarray]]]]
+
+
 class ClipTransform:
     """Draws once a clip and applies the draw to all frames, so that a clip stays consistent by construction.
 
@@ -52,10 +56,9 @@ def select_objects(frame: ClipFrame, keep: np.ndarray) -> dict:
                 masks=frame.masks[keep], crowd=frame.crowd[keep], polygons=polygons)
 
 
-def move_polygons(polygons: Optional[List[List[np.ndarray]]], move: Callable[[np.ndarray], np.ndarray]
-                  ) -> Optional[List[List[np.ndarray]]]:
+def move_polygons(polygons: Polygons, move: Callable[[np.ndarray], np.ndarray]) -> Polygons:
     """The polygons of a frame with every outline, float64 [P, 2], moved."""
-    return polygons and [[move(outline) for outline in parts] for parts in polygons]
+    return polygons and [parts and [move(outline) for outline in parts] for parts in polygons]
 
 
 class ClipCompose:
@@ -63,6 +66,11 @@ class ClipCompose:
 
     def __init__(self, transforms: Sequence[Union[dict, Any]]) -> None:
         self.transforms = [TRANSFORMS.build(t) if isinstance(t, dict) else t for t in transforms]
+
+    @property
+    def wants_polygons(self) -> bool:
+        """Whether a transform draws masks from the polygons of the annotation file."""
+        return any(getattr(transform, 'wants_polygons', False) for transform in self.transforms)
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
         for transform in self.transforms:

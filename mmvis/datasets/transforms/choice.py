@@ -33,5 +33,9 @@ class ClipRandomChoice:
         self.branches = [ClipCompose(branch) for branch in branches]
         self.prob = prob
 
+    @property
+    def wants_polygons(self) -> bool:
+        return any(branch.wants_polygons for branch in self.branches)
+
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
         return self.branches[int(rng.choice(len(self.branches), p=self.prob))](clip, rng)

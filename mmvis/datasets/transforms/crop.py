@@ -1,6 +1,6 @@
 """Cropping and padding."""
 from dataclasses import replace
-from typing import Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.errors import InputError
 from mmvis.registry import TRANSFORMS
 
-from .base import ClipTransform, move_polygons, select_objects
+from .base import ClipTransform, Polygons, move_polygons, select_objects
 from .resize import clip_boxes
 
 
@@ -70,9 +70,31 @@ class ClipCrop(ClipTransform):
         boxes[:, 2:] -= inclusive
         window = (slice(top, top + crop_h), slice(left, left + crop_w))
         kept = select_objects(frame, keep)
+        moved = move_polygons(kept['polygons'], lambda xy: xy - (left, top))
         kept.update(boxes=boxes[keep], masks=kept['masks'][(slice(None), *window)],
-                    polygons=move_polygons(kept['polygons'], lambda xy: xy - (left, top)))
+                    polygons=_cut_polygons(moved, crop_h, crop_w))
         return replace(frame, image=frame.image[window], **kept)
+
+
+def _cut_polygons(polygons: Polygons, height: int, width: int) -> Polygons:
+    """What lies outside is gone, as from the image: it must not come back when the frame turns."""
+    cut = move_polygons(polygons, lambda outline: cut_polygon(outline, height, width))
+    return cut and [parts and [outline for outline in parts if len(outline)] for parts in cut]
+
+
+def cut_polygon(outline: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The part of a polygon, float64 [P, 2], inside a window that begins at 0, 0 (Sutherland and Hodgman); no point
+    where there is none."""
+    for axis, limit, sign in ((0, 0., 1.), (0, width, -1.), (1, 0., 1.), (1, height, -1.)):
+        kept: List[np.ndarray] = []
+        for start, end in zip(np.roll(outline, 1, axis=0), outline):
+            a, b = sign * (start[axis] - limit), sign * (end[axis] - limit)
+            if a * b < 0:
+                kept.append(start + (end - start) * (a / (a - b)))
+            if b >= 0:
+                kept.append(end)
+        outline = np.array(kept).reshape(-1, 2)
+    return outline if len(outline) > 2 else outline[:0]
 
 
 @TRANSFORMS.register_module()

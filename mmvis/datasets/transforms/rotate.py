@@ -1,15 +1,16 @@
 """Pseudo-clips whose image turns steadily, and masks drawn from polygons."""
 from dataclasses import replace
-from typing import Tuple
+from typing import Callable, List, Tuple
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmvis.annotations.polygons import rasterize
 from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.registry import TRANSFORMS
 
-from .base import move_polygons, select_objects
+from .base import Polygons, move_polygons, select_objects
 from .boxes import masks_to_boxes
 
 Point = Tuple[float, float]
@@ -27,6 +28,7 @@ class ClipRotate:
         angle: largest angle in degrees; one for every frame is drawn uniformly from both directions.
         centre: range of the centre as a fraction of width and height, drawn for each axis.
     """
+    wants_polygons = True
 
     def __init__(self, angle: float = 15., centre: Tuple[float, float] = (0.4, 0.6)) -> None:
         self.angle, self.centre = angle, tuple(centre)
@@ -52,9 +54,8 @@ class ClipRotate:
         corners = cv2.getRotationMatrix2D(centre, angle, 1.)
         polygons = move_polygons(frame.polygons, lambda xy: xy @ corners[:, :2].T + corners[:, 2])
         image = cv2.warpAffine(frame.image, pixels, size, flags=cv2.INTER_LINEAR)
-        masks = draw_polygons(polygons, *size[::-1]) if polygons else np.stack(
-            [cv2.warpAffine(mask, pixels, size, flags=cv2.INTER_NEAREST) for mask in frame.masks] or [frame.masks[:0]])
-        turned = replace(frame, image=image, masks=masks.reshape(-1, *size[::-1]), polygons=polygons)
+        masks = _drawn(frame, polygons, lambda mask: cv2.warpAffine(mask, pixels, size, flags=cv2.INTER_NEAREST))
+        turned = replace(frame, image=image, masks=masks, polygons=polygons)
         return _with_visible(turned, inclusive)
 
 
@@ -62,20 +63,29 @@ class ClipRotate:
 class ClipDrawPolygons:
     """Masks are drawn from the polygons, where there are any, at the size that the frames have now; boxes become those
     of the masks, objects without a pixel are dropped from that frame. Put it last."""
+    wants_polygons = True
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
         clip.frames = [frame if frame.polygons is None else _with_visible(
-            replace(frame, masks=draw_polygons(frame.polygons, *frame.image.shape[:2])), clip.inclusive)
+            replace(frame, masks=_drawn(frame, frame.polygons, lambda mask: mask)), clip.inclusive)
             for frame in clip.frames]
         return clip
 
 
-def draw_polygons(polygons: list, height: int, width: int) -> np.ndarray:
+def draw_polygons(polygons: List[List[np.ndarray]], height: int, width: int) -> np.ndarray:
     """uint8 [N, height, width] of the outlines of N objects."""
     masks = np.zeros((len(polygons), height, width), np.uint8)
     for mask, parts in zip(masks, polygons):
-        flat = [outline.reshape(-1).tolist() for outline in parts]
-        mask[:] = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, height, width)))
+        counts = rasterize([outline.reshape(-1) for outline in parts], height, width)
+        mask[:] = coco_mask.decode({'size': [height, width], 'counts': counts})
+    return masks
+
+
+def _drawn(frame: ClipFrame, polygons: Polygons, otherwise: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Masks of a frame, uint8 [N, height, width]: drawn, and of objects without an outline made of their masks."""
+    masks = np.zeros_like(frame.masks)
+    for mask, old, parts in zip(masks, frame.masks, polygons or [None] * len(masks)):
+        mask[:] = draw_polygons([parts], *old.shape)[0] if parts else otherwise(old)
     return masks
 
 

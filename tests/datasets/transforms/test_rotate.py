@@ -1,6 +1,7 @@
 """Turning pseudo-clips, and polygons on their way."""
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -70,3 +71,26 @@ def test_polygons_go_where_the_masks_go(transform, drawn):
 def test_polygons_are_chosen_with_their_objects():
     chosen = select_objects(frame(), np.array([False, True]))
     assert len(chosen['polygons']) == 1 and chosen['polygons'][0][0][0].tolist() == [60, 40]
+
+
+def test_an_object_of_which_there_is_a_mask_alone_turns_with_it():
+    """A crowd beside others: its mask by the nearest pixel, theirs by their outlines."""
+    both, masks, mixed = (ClipRotate.turn(replace(frame(), polygons=polygons), 10., (40, 30), False)
+                          for polygons in (frame().polygons, None, [None, frame().polygons[1]]))
+    assert np.array_equal(mixed.masks[0], masks.masks[0]) and np.array_equal(mixed.masks[1], both.masks[1])
+    assert mixed.polygons[0] is None and not np.array_equal(both.masks, masks.masks)
+    drawn = ClipDrawPolygons()(Clip(1, 1, (60, 80), [mixed]), None).frames[0]
+    assert np.array_equal(drawn.masks, mixed.masks)
+
+
+def test_what_was_cut_off_does_not_come_back_when_the_frame_turns():
+    """The outline reaches far over the window: after the turn there is no mask on what is black."""
+    before = frame(((-200, 10), (50, -300), (300, 30), (60, 400)))
+    window = ClipCrop((20, 30), 'absolute').apply(before, (20, 30, 20, 30, 60, 80), False)
+    assert window.masks[0].all()
+    white = replace(window, image=np.full_like(window.image, 255))
+    for angle in (-30., 10., 45.):
+        turned = ClipRotate.turn(white, angle, (15, 10), False)
+        lit, near = (turned.image[..., 0] > 127).astype(np.uint8), np.ones((3, 3), np.uint8)
+        assert (turned.masks[0] <= cv2.dilate(lit, near)).all() and (lit <= cv2.dilate(turned.masks[0], near)).all()
+        assert lit.mean() < 0.95
