@@ -2,9 +2,9 @@
 their tracks when the video ends the ranking and the masks until then."""
 from .enlarge import enlarge_and_encode
 from .image_results import image_ids, image_results
-from .mask_store import MaskStore
+from .mask_store import MaskStore, PackedRows, pack_rows
 from .ranking import EndRanking, Record, best_of_row
 from .results_file import ResultsFile
 
-__all__ = ['EndRanking', 'MaskStore', 'Record', 'ResultsFile', 'best_of_row', 'enlarge_and_encode',
-           'image_ids', 'image_results']
+__all__ = ['EndRanking', 'MaskStore', 'PackedRows', 'Record', 'ResultsFile', 'best_of_row', 'enlarge_and_encode',
+           'image_ids', 'image_results', 'pack_rows']

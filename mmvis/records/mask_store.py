@@ -10,7 +10,7 @@ import os
 import struct
 import tempfile
 import zlib
-from typing import IO, Dict, Iterator, List, Optional, Sequence
+from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -34,6 +34,36 @@ def find_band(positive: np.ndarray) -> np.ndarray:
         fours = pairs[..., :-2] | pairs[..., 2:]
         code = (fours[..., :-1] | code[..., 4:]).swapaxes(1, 2)
     return code == 3
+
+
+class PackedRows(NamedTuple):
+    """The rows of a frame that have a positive cell, as ``MaskStore`` keeps them.
+
+    Attributes:
+        rows: int32 [n], their numbers.
+        counts: int32 [n], of how many cells the values are kept: those of the band, or all.
+        signs: uint8 [n, ceil(h * w / 8)], the cells that are positive (``np.packbits``).
+        values: [sum of the counts], of row after row, in the type of the logits.
+        shape: (h, w).
+    """
+    rows: np.ndarray
+    counts: np.ndarray
+    signs: np.ndarray
+    values: np.ndarray
+    shape: tuple
+
+
+def pack_rows(logits: np.ndarray) -> PackedRows:
+    """Of mask logits [rows, h, w], float32, float16 or (bfloat16) uint16."""
+    positive = as_float32(logits) > 0
+    rows = np.flatnonzero(positive.any((1, 2)))
+    positive, logits = positive[rows], logits[rows]
+    band = find_band(positive)
+    num_cells = math.prod(logits.shape[1:])
+    whole = band.sum((1, 2)) * logits.itemsize + num_cells // 8 >= num_cells * logits.itemsize
+    band[whole] = True
+    signs = np.packbits(positive.reshape(len(rows), num_cells), axis=1)
+    return PackedRows(rows.astype(np.int32), band.sum((1, 2), dtype=np.int32), signs, logits[band], logits.shape[1:])
 
 
 class MaskStore:
@@ -69,18 +99,14 @@ class MaskStore:
         Raises:
             InputFileError: the disk of the temporary folder is full.
         """
-        self._shape, self._dtype = logits.shape[1:], logits.dtype
-        positive = as_float32(logits) > 0
-        rows = np.flatnonzero(positive.any((1, 2)))
-        positive, logits = positive[rows], logits[rows]
-        band = find_band(positive)
-        num_cells = math.prod(self._shape)
-        whole = band.sum((1, 2)) * logits.itemsize + num_cells // 8 >= num_cells * logits.itemsize
-        band[whole] = True
-        counts = band.sum((1, 2), dtype=np.int32)
-        signs = zlib.compress(np.packbits(positive.reshape(len(rows), math.prod(self._shape)), axis=1).tobytes(), 1)
-        self._write(b''.join([_HEADER.pack(len(rows), len(signs)), rows.astype(np.int32).tobytes(), counts.tobytes(),
-                              signs, logits[band].tobytes()]))
+        self.add_packed(pack_rows(logits))
+
+    def add_packed(self, packed: PackedRows) -> None:
+        """``add`` of what ``pack_rows`` made of a frame, or a GPU (``models/layers/mask_packing.py``)."""
+        self._shape, self._dtype = packed.shape, packed.values.dtype
+        signs = zlib.compress(packed.signs.tobytes(), 1)
+        self._write(b''.join([_HEADER.pack(len(packed.rows), len(signs)), packed.rows.tobytes(),
+                              packed.counts.tobytes(), signs, packed.values.tobytes()]))
 
     def frames(self, rows: Sequence[int]) -> Iterator[Dict[int, np.ndarray]]:
         """For every frame, float32 [h, w] of those of the chosen rows that have a positive cell.

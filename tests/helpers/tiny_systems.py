@@ -21,5 +21,5 @@ SYSTEMS: Dict[str, TinySystem] = {
     'masktrack_rcnn': TinySystem(tiny_masktrack, 2, (7, 0), (9, 0)),
     'memcnp': TinySystem(tiny_memcnp, 2, (5, 0), (5, 0)),
     'sipmask': TinySystem(tiny_sipmask, 2, (6, 0), (2, 0)),
-    'videomt': TinySystem(tiny_videomt, 2, (2, 0), (4, 0)),
+    'videomt': TinySystem(tiny_videomt, 2, (1, 0), (4, 0)),
 }

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmvis.records import EndRanking, MaskStore, Record, best_of_row, enlarge_and_encode
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
+from .mask_packing import LateFrame, as_numpy
 from .stages import stage
 
 
@@ -24,6 +25,7 @@ class RowsState:
         shown: of a live source, the last record of every row that was shown.
         num_frames: taken so far.
         network: (H, W), padded size.
+        late: frames that are still on their way from a GPU, at most two between calls.
     """
     video: VideoInfo
     ranking: EndRanking
@@ -33,20 +35,41 @@ class RowsState:
     shown: Dict[int, Record] = field(default_factory=dict)
     num_frames: int = 0
     network: Optional[Tuple[int, int]] = None
+    late: List[LateFrame] = field(default_factory=list)
 
     def add(self, logits: Tensor, masks: Tensor) -> List[FrameInstances]:
         """Take the rows of the next frame: class logits [rows, K + 1], mask logits [rows, h4, w4]. Returns the frame of
         a live source; else nothing is final yet."""
         results = []
-        with stage('association'):
-            self.ranking.add(logits.float().cpu().numpy())
-        with stage('masks'):
-            if self.live:
+        if self.live:
+            with stage('association'):
+                self.ranking.add(logits.float().cpu().numpy())
+            with stage('masks'):
                 results.append(self._live_frame(masks))
-            else:
-                self.masks.add(_as_numpy(masks))
+        else:
+            with stage('masks'):
+                self._keep(logits, masks)
         self.num_frames += 1
         return results
+
+    def _keep(self, logits: Tensor, masks: Tensor) -> None:
+        if masks.device.type != 'cuda':
+            self.ranking.add(logits.float().cpu().numpy())
+            self.masks.add(as_numpy(masks.cpu()))
+            return
+        # In this order the one wait is for the frame before the last.
+        newest = LateFrame(logits, masks)
+        self._take_late(1)
+        if self.late:
+            self.late[0].ask()
+        self.late.append(newest)
+
+    def _take_late(self, left: int) -> None:
+        """Keep the frames that have come, which were asked for, until ``left`` are on their way."""
+        while len(self.late) > left:
+            logits, packed = self.late.pop(0).take()
+            self.ranking.add(logits)
+            self.masks.add_packed(packed)
 
     def finish(self) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """All frames, with the masks of the rows that are among the best records, and these records; of a live source
@@ -54,6 +77,9 @@ class RowsState:
         if self.live:
             verdicts = sorted(self.shown.values(), key=lambda record: -record.score)
             return iter(()), [TrackScore(*record) for record in verdicts]
+        if self.late:
+            self.late[-1].ask()
+        self._take_late(0)
         records = self.ranking.records()
         return self._frames(best_of_row(records)), [TrackScore(*record, born=0) for record in records]
 
@@ -79,9 +105,3 @@ class RowsState:
         chosen, rles, boxes = zip(*found)
         ids, labels, scores = (np.array(x) for x in zip(*chosen))
         return FrameInstances(frame_idx, ids, labels, scores.astype(np.float32), np.stack(boxes), list(rles))
-
-
-def _as_numpy(logits: Tensor) -> np.ndarray:
-    """Logits in the type in which they are; bfloat16, which NumPy lacks, as its bits (uint16)."""
-    logits = logits.cpu()
-    return logits.view(torch.uint16).numpy() if logits.dtype == torch.bfloat16 else logits.numpy()
