@@ -79,7 +79,8 @@ setup(
     extras_require={
         'full': ['mmcv>=2.0.0,<2.2.0'],
         'supervision': ['supervision>=0.25', 'pandas>=2'],
-        'tests': ['pytest>=7', 'pytest-xdist>=3.5', 'hypothesis>=6', 'timm>=1.0.15', 'supervision>=0.25',
+        'video': ['av>=16'],
+        'tests': ['av>=16', 'pytest>=7', 'pytest-xdist>=3.5', 'hypothesis>=6', 'timm>=1.0.15', 'supervision>=0.25',
                   'pandas>=2',
                   # the network of VidEoMT there is compared with ours
                   'transformers>=5.24'],

@@ -386,7 +386,8 @@ def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, 
     predictor.reset(live=args.live or source.live, again=None if source.live else source)
     lag = predictor.lag
     behind = ', results at the end' if lag is None else f', {lag} frames behind' if lag else ''
-    print(f'{type(predictor.model).__name__} on {predictor.device}{behind}: {source.name}', flush=True)
+    decoder = f' ({source.decoder})' if source.decoder else ''
+    print(f'{type(predictor.model).__name__} on {predictor.device}{behind}: {source.name}{decoder}', flush=True)
     # Where nothing tells the category ids, the labels stand for them.
     writer = ResultsWriter(outputs.results, [predictor.video_id], predictor.category_ids or range(1000),
                            dict(source=source.name, time=time.time()))

@@ -18,10 +18,11 @@ from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_
 from mmvis.formats.pictures import PICTURES, natural_order
 from mmvis.visualization.writers import quiet_opencv
 
+from .video_decoding import OpenCVFrames, VideoFrames, open_video
+
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ts', '.webm', '.wmv')
 _TIMEOUT_MS = 10_000  # of a stream that does not answer
 _VIDEO_DEVICES = 81  # major number of cameras (/dev/video0) on Linux
-_LONGEST_GAP = 1000  # reads in a row that may fail in the middle of a file
 
 Source = Union[str, os.PathLike, int]
 
@@ -34,10 +35,12 @@ class FrameSource:
         fps: frames per second; None where nothing says it.
         num_frames: how many there are, as far as the file knows; None where nothing says it.
         live: frames come when they come (a camera, a stream without end), and those that nobody takes in time are lost.
+        decoder: what decodes a video file, 'PyAV' or 'OpenCV'; None of other sources.
     """
     fps: Optional[float] = None
     num_frames: Optional[int] = None
     live: bool = False
+    decoder: Optional[str] = None
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -79,19 +82,19 @@ def open_source(source: Source, on_damage: Optional[OnDamage] = None) -> FrameSo
             stream does not answer.
     """
     if isinstance(source, int):
-        return _Video(source, f'camera {source}')
+        return _Stream(source, f'camera {source}')
     name = os.fspath(source)
     if '://' in name:
-        return _Video(name, name)
+        return _Stream(name, name)
     if os.path.isdir(name):
         return Pictures(name, _pictures_of(name), on_damage)
     if os.path.splitext(name)[1].lower() in PICTURES and os.path.isfile(name):
         return Pictures(name, [name], on_damage)
     if os.path.exists(name):
-        _check_kind(name)
-        return _Video(os.path.abspath(name), name)  # to FFmpeg a relative name such as pipe:1 is an address
+        path = os.path.abspath(name)
+        return _Stream(path, name) if _is_camera(name) else _VideoFile(path, name)
     if name.isdigit():
-        return _Video(int(name), f'camera {name}')
+        return _Stream(int(name), f'camera {name}')
     if glob.has_magic(name):
         return Pictures(name, _expand(name), on_damage)
     raise InputMissingError(f'There is no file or folder {name}. A camera is given by its number, a stream by its '
@@ -129,13 +132,15 @@ def _videos_of(folder: str) -> List[str]:
     return [os.path.join(folder, name) for name in natural_order(names) if name.lower().endswith(VIDEOS)]
 
 
-def _check_kind(name: str) -> None:
-    """A pipe would be waited for without end, and a device read without end: of devices only cameras are sources."""
+def _is_camera(name: str) -> bool:
+    """Whether it is no file but a camera. A pipe would be waited for without end, and a device read without end: of
+    devices only cameras are sources."""
     status = os.stat(name)
     camera = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _VIDEO_DEVICES
     if not stat.S_ISREG(status.st_mode) and not camera:
         raise InputError(f'{name} is a pipe or a device, but no camera: a file, a folder of pictures, a camera or an '
                          'address is needed.')
+    return camera
 
 
 def _pictures_of(folder: str) -> List[str]:
@@ -181,8 +186,22 @@ class Pictures(FrameSource):
         return read_image(file, self.on_damage)
 
 
-class _Video(FrameSource):
-    """What OpenCV can capture from: a file, an address, a camera.
+class _VideoFile(FrameSource):
+    """A video in a file, read to its end."""
+
+    def __init__(self, path: str, name: str) -> None:
+        super().__init__(name)
+        self.path = path
+        self._opened: Optional[VideoFrames] = open_video(path, name)
+        self.fps, self.num_frames, self.decoder = self._opened.fps, self._opened.num_frames, self._opened.decoder
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        opened, self._opened = self._opened or open_video(self.path, self.name), None
+        return _all(opened, self.name)
+
+
+class _Stream(FrameSource):
+    """A camera, or an address.
 
     Of a live one only the newest frame is kept, read by a thread of its own: however slow the model is, it sees what is
     there now, and nothing piles up.
@@ -191,38 +210,13 @@ class _Video(FrameSource):
     def __init__(self, target: Union[str, int], name: str) -> None:
         super().__init__(name)
         self.target = target
-        self._capture: Optional[cv2.VideoCapture] = self._open()
-        fps, count = (self._capture.get(prop) for prop in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
-        self.fps = fps if 0 < fps < 1000 else None  # a file without frame rate may claim 90,000
-        self.num_frames = int(count) if count > 0 else None
-        self.live = self.num_frames is None and not os.path.isfile(str(target))
+        self._opened: Optional[OpenCVFrames] = OpenCVFrames(self._open())
+        self.fps, self.num_frames = self._opened.fps, self._opened.num_frames
+        self.live = self.num_frames is None
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        capture, self._capture = self._capture or self._open(), None
-        return self._newest(capture) if self.live else self._all(capture)
-
-    def _all(self, capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-        number = gap = 0
-        first_gap = None
-        try:
-            # Behind a damaged frame OpenCV fails for some reads and then goes on, so a failure need not be the end.
-            while gap == 0 or number + gap < min(self.num_frames or 0, number + _LONGEST_GAP):
-                done, frame = capture.read()
-                if done:
-                    number, gap = number + 1, 0
-                    yield frame
-                else:
-                    gap += 1
-                    first_gap = number if first_gap is None else first_gap
-        finally:
-            capture.release()
-        if number == 0:
-            raise InputError(f'No frame of {self.name} can be decoded: it is damaged, or OpenCV lacks its codec.')
-        if number < (self.num_frames or 0):
-            # No error: the count of a container may be an estimate, or include frames that are not to be shown.
-            print_log(f'{self.name} announces {self.num_frames} frames, but {number} could be decoded: it may be '
-                      f'damaged or cut short (the first gap is after {first_gap} frames).', logger='current',
-                      level=logging.WARNING)
+        opened, self._opened = self._opened or OpenCVFrames(self._open()), None
+        return self._newest(opened.capture) if self.live else _all(opened, self.name)
 
     def _newest(self, capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
         reader = _Reader(capture)
@@ -242,12 +236,31 @@ class _Video(FrameSource):
                 capture = cv2.VideoCapture(self.target, cv2.CAP_FFMPEG, options)
             else:
                 capture = cv2.VideoCapture(self.target)
-        if capture.isOpened():
-            return capture
-        if os.path.isfile(str(self.target)):
-            raise InputError(f'{self.name} cannot be opened as a video: it is damaged or none, or OpenCV lacks its '
-                             f'codec.')
-        raise InputFileError(f'{self.name} cannot be opened: it is not there, does not answer, or is in use.')
+        if not capture.isOpened():
+            raise InputFileError(f'{self.name} cannot be opened: it is not there, does not answer, or is in use.')
+        return capture
+
+
+def _all(opened: VideoFrames, name: str) -> Iterator[np.ndarray]:
+    """The frames that can be decoded; says so if some cannot."""
+    number = 0
+    first_gap = None
+    try:
+        for frame in opened:
+            if frame is not None:
+                number += 1
+                yield frame
+            elif first_gap is None:
+                first_gap = number
+    finally:
+        opened.close()
+    if number == 0:
+        raise InputError(f'No frame of {name} can be decoded: it is damaged, or {opened.decoder} lacks its codec.')
+    if number < (opened.num_frames or 0):
+        # No error: the count of a container may be an estimate, or include frames that are not to be shown.
+        gap = '' if first_gap is None else f' (the first gap is after {first_gap} frames)'
+        print_log(f'{name} announces {opened.num_frames} frames, but {number} could be decoded: it may be damaged or cut '
+                  f'short{gap}.', logger='current', level=logging.WARNING)
 
 
 class _Reader:

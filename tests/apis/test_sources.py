@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvis.apis import sources
+from mmvis.apis import sources, video_decoding
 from mmvis.apis.sources import natural_order, open_source
 from mmvis.visualization import VideoFile
 
@@ -52,9 +52,19 @@ def test_pictures_of_a_folder_and_of_a_glob_come_in_natural_order(folder):
     assert brightness(open_source(folder / 'frame9.png')) == [9]
 
 
-def test_a_video_file(video):
+@pytest.fixture(params=['PyAV', 'OpenCV'])
+def decoder(request, monkeypatch):
+    """The test runs with PyAV and without it."""
+    if request.param == 'PyAV':
+        pytest.importorskip('av')
+    else:
+        monkeypatch.setattr(video_decoding, 'av', None)
+    return request.param
+
+
+def test_a_video_file(video, decoder):
     opened = open_source(video)
-    assert (opened.fps, opened.num_frames, opened.live) == (5, 12, False)
+    assert (opened.fps, opened.num_frames, opened.live, opened.decoder) == (5, 12, False, decoder)
     frames = list(opened)
     assert len(frames) == 12 and frames[0].shape == (64, 96, 3) and frames[0].dtype == np.uint8
     assert len(list(opened)) == 12  # and once more
@@ -70,11 +80,11 @@ def test_a_file_named_by_digits_is_no_camera(folder, monkeypatch):
     ('gone.mp4', FileNotFoundError, 'no file or folder gone.mp4. A camera is given by its number'),
     ('gone/*.jpg', FileNotFoundError, r'No file is named like gone/\*.jpg'),
     ('frames/*', ValueError, 'also stands for frames/notes.txt'),
-    ('frames/notes.txt', ValueError, 'frames/notes.txt cannot be opened as a video'),
+    ('frames/notes.txt', ValueError, 'frames/notes.txt cannot be opened as a video: it is damaged or none, or (PyAV|OpenCV) lacks its codec'),
     ('.', ValueError, r'The folder \. holds no pictures .*; perhaps frames is meant'),
     (77, OSError, 'camera 77 cannot be opened'), ('77', OSError, 'camera 77 cannot be opened'),
     ('rtsp://127.0.0.1:9/x', OSError, 'rtsp://127.0.0.1:9/x cannot be opened')])
-def test_what_cannot_be_opened_is_said(folder, monkeypatch, source, error, said, capfd):
+def test_what_cannot_be_opened_is_said(folder, decoder, monkeypatch, source, error, said, capfd):
     monkeypatch.chdir(folder.parent)
     with pytest.raises(error, match=said):
         open_source(source)
@@ -109,6 +119,7 @@ def test_a_damaged_video_gives_the_frames_that_are_left_and_says_so(video, tmp_p
             return (False, None) if self.reads in (5, 6) or self.reads > 10 else (done, frame)
 
     monkeypatch.setattr(cv2, 'VideoCapture', Damaged)
+    monkeypatch.setattr(video_decoding, 'av', None)
     assert len(list(open_source(video))) == 8
     assert len(said) == 1 and 'announces 12 frames, but 8 could be decoded' in said[0] and 'after 4 frames' in said[0]
 
@@ -175,7 +186,7 @@ def test_a_file_by_its_address_is_read_whole(video):
         server.shutdown()
 
 
-def test_the_name_of_a_file_is_no_address(tmp_path, monkeypatch):
+def test_the_name_of_a_file_is_no_address(tmp_path, decoder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with VideoFile('pipe:0.mp4') as video:
         video.add(np.zeros((32, 32, 3), np.uint8))

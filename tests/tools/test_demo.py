@@ -135,7 +135,7 @@ def test_ctrl_c_ends_the_run_with_whole_files(tool, monkeypatch, capsys):
             yield noise(number)
 
     class Endless:
-        name, fps, num_frames, live = 'endless', None, None, True
+        name, fps, num_frames, live, decoder = 'endless', None, None, True, None
 
         def __iter__(self):
             return stream()
