@@ -78,6 +78,8 @@ class VISDataset(Dataset):
         self.index: AnnotationIndex = load_annotations(self.ann_file, note=partial(print_log, logger='current'))
         self.has_annotations: bool = self.index.meta['has_annotations']
         self._set_classes(classes)
+        if max_videos is not None and max_videos < 1:
+            raise InputError(f'max_videos is {max_videos}: a whole number of at least 1, or None for all videos, is expected.')
         num_videos = len(self.index) if max_videos is None else min(max_videos, len(self.index))
         self.videos = _Videos(self.index, num_videos)
         self.video_ids: List[Union[int, str]] = self.index.meta['video_ids'][:num_videos]

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import mmengine.config.config as mmengine_config
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from mmvis.errors import InputError, InputMissingError
 from mmvis.shipped import SHIPPED, shipped_folders
@@ -56,7 +57,13 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
         cfg = Config.fromfile(file)
     except Exception as error:  # a config is code: anything can go wrong in it
         raise InputError(_sentence(file, error)) from error
-    return apply_options(cfg, file, cfg_options or {})
+    cfg = apply_options(cfg, file, cfg_options or {})
+    if any(key.startswith('custom_imports') for key in cfg_options or {}):  # the file's own were imported with it
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except (ImportError, TypeError) as error:
+            raise InputError(f'--cfg-options: custom_imports is {dict(cfg.custom_imports)}: {error}.') from error
+    return cfg
 
 
 def _sentence(file: Path, error: Exception) -> str:

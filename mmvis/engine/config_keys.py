@@ -4,10 +4,11 @@ import inspect
 import re
 import typing
 from pathlib import Path
-from typing import Any, Collection, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from mmengine import registry as root
 from mmengine.config import Config
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -127,7 +128,7 @@ def check_keys(cfg: Config) -> None:
     Raises:
         InputError: names the file, the path of the key and the nearest spelling.
     """
-    for path, node in _dicts(cfg._cfg_dict):
+    for path, node in dicts_of(cfg._cfg_dict):
         if 'type' not in node and (path == ('visualizer',) or (path[0] == 'default_hooks' and len(path) == 2)):
             raise InputError(f'{cfg.filename}: {".".join(path)} has no type, so nothing can be built from it.'
                              + _hint(path[-1], set(cfg.get('default_hooks') or ()) - {path[-1]}, path[:-1], ()))
@@ -136,6 +137,29 @@ def check_keys(cfg: Config) -> None:
             if name not in known:
                 raise InputError(f'{cfg.filename}: {".".join((*path, str(name)))}: {_who(path, node)} takes no {name}.'
                                  + _hint(str(name), known, path, ()))
+
+
+def check_type_names(cfg: Config) -> None:
+    """Refuse the name of a class that is registered nowhere.
+
+    Raises:
+        InputError: names the file, the path of the key and the nearest name.
+    """
+    for path, node in dicts_of(cfg._cfg_dict):
+        kind, registries = node.get('type'), _REGISTRIES.get(path[0])
+        if not isinstance(kind, str) or not registries or _is_free(path) or '_scope_' in node:
+            continue
+        if class_of(path, node) is None:
+            near = difflib.get_close_matches(kind, sorted(_class_names(registries)), 1)
+            raise InputError(f'{cfg.filename}: {".".join((*path, "type"))} is {kind!r}, which is no class that is registered.'
+                             + (f' Did you mean {near[0]}?' if near else ' A file of your own is named in custom_imports.'))
+
+
+def _class_names(registries: Sequence[Registry]) -> Set[str]:
+    """As a config writes them: those of another library with its scope in front."""
+    names = {name for own in registries for name in {**own.module_dict, **own.root.module_dict}}
+    return names | {f'{scope}.{name}' for own in registries for scope, other in own.root.children.items()
+                    if scope != own.scope for name in other.module_dict}
 
 
 def misspelt_variables(cfg: Config) -> Dict[str, str]:
@@ -149,7 +173,7 @@ def build_error(cfg: Config, error: TypeError) -> Optional[InputError]:
     """The sentence for a part that was built from a dict without a type, which had a key that the part does not take;
     None where it was something else."""
     found = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(error))
-    for path, node in _dicts(cfg._cfg_dict) if found else ():
+    for path, node in dicts_of(cfg._cfg_dict) if found else ():
         if found.group(2) in node and 'type' not in node:
             siblings = set(node) - {found.group(2)}
             return InputError(f'{cfg.filename}: {".".join((*path, found.group(2)))}: {found.group(1)}, which is built from '
@@ -175,7 +199,7 @@ def accepted_keys(path: Tuple[str, ...], node: Dict[str, Any]) -> Optional[Set[s
     if path[-1] in _READ_BY_NAME:
         known = _READ_BY_NAME[path[-1]]
         return known and set(known | _EVERYWHERE)
-    found = _find_class(path, node)
+    found = class_of(path, node)
     known = None if found is None else _parameters(found)
     if known is None:
         return None
@@ -195,16 +219,17 @@ def value_kind(cfg: Config, key: str, before: Any) -> Optional[str]:
             node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
         else:
             node = node.get(part) if isinstance(node, dict) else None
-    found = _find_class(tuple(path), node) if isinstance(node, dict) else None
+    found = class_of(tuple(path), node) if isinstance(node, dict) else None
     for klass in inspect.getmro(found) if inspect.isclass(found) else ():
         if '__init__' in vars(klass):
-            hint = _hints(klass).get(name)
+            hint = type_hints(klass).get(name)
             if hint is not None:
                 return _kind(hint)
     return None
 
 
-def _hints(klass: type) -> Dict[str, Any]:
+def type_hints(klass: type) -> Dict[str, Any]:
+    """Annotations of the arguments of a class; none where they cannot be looked up."""
     try:
         return typing.get_type_hints(klass.__init__)
     except (NameError, TypeError):  # names that its module imports for checkers only
@@ -227,7 +252,8 @@ def _is_free(path: Tuple[str, ...]) -> bool:
         path[0] in _READ_AT_THE_TOP and _READ_AT_THE_TOP[path[0]] is None)
 
 
-def _find_class(path: Tuple[str, ...], node: Dict[str, Any]) -> Any:
+def class_of(path: Tuple[str, ...], node: Dict[str, Any]) -> Any:
+    """The class or function that a dict of a config is for; None where there is none."""
     kind = node.get('type', _DEFAULT_TYPES.get(path[0]) if len(path) == 1 else None)
     if kind is None or not isinstance(kind, str):
         return kind
@@ -264,17 +290,17 @@ def _takes_any(parameters: Collection[inspect.Parameter]) -> bool:
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
-def _dicts(node: Any, path: Tuple[str, ...] = ()) -> Iterator[Tuple[Tuple[str, ...], Dict[str, Any]]]:
+def dicts_of(node: Any, path: Tuple[str, ...] = ()) -> Iterator[Tuple[Tuple[str, ...], Dict[str, Any]]]:
     """Every dict below the top-level keys, with its path."""
     if isinstance(node, dict):
         if path:
             yield path, node
         for name in node:
             if path or name in TOP_LEVEL_KEYS:
-                yield from _dicts(node[name], (*path, str(name)))
+                yield from dicts_of(node[name], (*path, str(name)))
     elif isinstance(node, (list, tuple)):
         for index, item in enumerate(node):
-            yield from _dicts(item, (*path, str(index)))
+            yield from dicts_of(item, (*path, str(index)))
 
 
 def _who(path: Tuple[str, ...], node: Dict[str, Any]) -> str:
@@ -291,6 +317,6 @@ def _hint(name: str, known: Collection[str], path: Collection[str], rest: List[s
 def _hint_below(cfg: Config, key: str) -> str:
     """Keys that end in the name of this one, such as train_dataloader.batch_size for batch_size."""
     *above, name = key.split('.')
-    places = ['.'.join((*path, name)) for path, node in _dicts(cfg._cfg_dict)
+    places = ['.'.join((*path, name)) for path, node in dicts_of(cfg._cfg_dict)
               if list(path[:len(above)]) == above and (name in node or name in (accepted_keys(path, node) or ()))]
     return f' Did you mean {" or ".join(places[:3])}?' if places else ''

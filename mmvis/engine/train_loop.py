@@ -32,13 +32,13 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         dataloader: config of the data loader; its batch sampler has ``skip_batches``.
         max_epochs: epochs to train.
         val_begin: first epoch to validate after.
-        val_interval: validate after every so many epochs and after the last; 0 never does.
+        val_interval: validate after every so many epochs and after the last; 0 or None: never.
     """
 
     def __init__(self, runner, dataloader: Dict[str, Any], max_epochs: int, val_begin: int = 1,
-                 val_interval: int = 0) -> None:
-        super().__init__(runner, dataloader, max_epochs, val_begin, max(val_interval, 1))
-        self.val_interval = val_interval
+                 val_interval: Optional[int] = 0) -> None:
+        super().__init__(runner, dataloader, max_epochs, val_begin, max(val_interval or 0, 1))
+        self.val_interval = val_interval or 0
         #: States of the generators for the next iteration; None: as they are.
         self.rng_state: Optional[Dict[str, Any]] = None
         # Else a new iterator would take a number from the generator that the model draws from.
@@ -135,11 +135,11 @@ class IterTrainLoop(EpochTrainLoop):
         dataloader: config of the data loader, with an endless sampler or with one that ends after an epoch.
         max_iters: iterations to train.
         val_begin: first iteration to validate after.
-        val_interval: validate after every so many iterations and after the last; 0 never does.
+        val_interval: validate after every so many iterations and after the last; 0 or None: never.
     """
 
     def __init__(self, runner, dataloader: Dict[str, Any], max_iters: int, val_begin: int = 1,
-                 val_interval: int = 0) -> None:
+                 val_interval: Optional[int] = 0) -> None:
         super().__init__(runner, dataloader, 1, val_begin, val_interval)
         self._max_iters = int(max_iters)
 

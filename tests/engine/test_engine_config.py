@@ -1,5 +1,6 @@
 """Finding and reading configs; the shared base configs."""
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -212,8 +213,26 @@ def test_a_key_of_a_part_without_a_type_is_named(folder):
     ('model = dict(num_classes=None)', 'model.num_classes is None'), ('model = dict(num_classes=2.)', 'num_classes is 2.0'),
     ('default_hooks = dict(logger=dict(type="LoggerHook", interval=0))', 'default_hooks.logger.interval is 0'),
     ('default_hooks = dict(checkpoint=dict(type="SafeCheckpointHook", interval=None))', 'checkpoint.interval is None'),
-    ('optim_wrapper = dict(optimizer=dict(type="Adamm", lr=1))', "'Adamm', which is no optimizer. Did you mean Adam[?]"),
+    ('optim_wrapper = dict(optimizer=dict(type="Adamm", lr=1))', "'Adamm', which is no class that is registered. Did you mean Adam"),
     ('optim_wrapper = dict(optimizer=dict(type="Adam", lr=None))', 'lr is None, which is no learning rate'),
+    ('optim_wrapper = dict(optimizer=dict(type="AdamW", betas=0.9))', r'betas is 0.9: a list of 2 .a number or Tensor'),
+    ('optim_wrapper = dict(optimizer=dict(type="AdamW", betas=(0.9, 1.)))', r'betas is .0.9, 1.0.: numbers from 0 to below 1'),
+    ('optim_wrapper = dict(optimizer=dict(type="AdamW", weight_decay=-1))', 'weight_decay is -1: a number of at least 0'),
+    ('optim_wrapper = dict(optimizer=dict(type="SGD", lr=1, momentum="a"))', "momentum is 'a': a number"),
+    ('param_scheduler = [dict(type="LinearLR", end=None)]', 'param_scheduler.0.end is None: a whole number is'),
+    ('param_scheduler = [dict(type="LinearRL")]', "'LinearRL', which is no class that is registered. Did you mean LinearLR[?]"),
+    ('model = dict(backbone=dict(type="mmdet.ResNet", depth=17))', 'depth is 17: ResNet has 18, 34, 50, 101, 152'),
+    ('model = dict(backbone=dict(type="mmdet.ResNett"))', 'Did you mean mmdet.ResNet[?]'),
+    ('model = dict(backbone=dict(type="ResNet"))', "'ResNet', which is no class that is registered. Did you mean mmdet.ResNet"),
+    ('train_dataloader = dict(dataset=dict(type="VISDataset", max_videos=2.5))', 'max_videos is 2.5: a whole number or None is'),
+    ('train_dataloader = dict(dataset=dict(type="VISDataset", pipeline=[dict(type="ClipResize", scale=192)]))',
+     'pipeline.0.scale is 192: a list of 2'),
+    ('train_dataloader = dict(dataset=dict(type="VISDataset", pipeline=[dict(type="ClipResize", scale=(192, 1.5))]))',
+     r'scale is .192, 1.5.: a list of 2'),
+    ('default_scope = "mmdet"', "default_scope is 'mmdet': take mmvis"), ('sync_bn = "foo"', "'foo': take torch or mmcv"),
+    ('env_cfg = dict(mp_cfg=dict(mp_start_method="foo"))', "mp_start_method is 'foo': take fork or spawn or forkserver"),
+    ('load_from = 3', 'load_from is 3: a text is'), ('work_dir = ["a"]', r"work_dir is .'a'.: a text is"),
+    ('default_hooks = dict(checkpoint=dict(type="SafeCheckpointHook", max_keep_ckpts="x"))', "max_keep_ckpts is 'x'"),
     ('optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mlt=1))))',
      'custom_keys.neck takes no lr_mlt. Did you mean .*neck.lr_mult[?]')])
 def test_a_part_of_the_wrong_shape_or_value_is_named(folder, text, sentence):
@@ -315,3 +334,13 @@ def test_the_text_of_a_config_is_formatted_once():
     assert [remembered(text, style_config=dict(indent=4), verify=True) for text in 'aab'] == [('A', True)] * 2 + [('B', True)]
     assert calls == ['a', 'b']
     assert 'depth=50' in Config(dict(model=dict(depth=50))).pretty_text
+
+
+def test_modules_named_on_the_command_line_are_imported(folder, monkeypatch):
+    (folder / 'a/one.py').write_text(RECIPE)
+    monkeypatch.syspath_prepend(folder)
+    (folder / 'part_of_mine.py').write_text('NUMBER = 3\n')
+    load_config('one.py', {'custom_imports.imports': ['part_of_mine']})
+    assert sys.modules.pop('part_of_mine').NUMBER == 3
+    with pytest.raises(InputError, match='custom_imports is .*no_such_module'):
+        load_config('one.py', {'custom_imports.imports': ['no_such_module']})
