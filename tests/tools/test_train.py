@@ -160,7 +160,7 @@ def test_the_config_in_the_work_directory_can_test(python, train, config, tmp_pa
     (['CONFIG', '--global-batch', '0'], "--global-batch: '0' is not a whole number of at least 1"),
     (['CONFIG', '--seed', 'x'], "--seed: 'x' is not a whole number of at least 0"),
     (['CONFIG', '--cfg-options', 'abc'], "'abc' is not of the form key=value"),
-    (['CONFIG', '--cfg-options', 'model.type=NoModel'], 'model.type is 'NoModel', which is no class that is registered'),
+    (['CONFIG', '--cfg-options', 'model.type=NoModel'], "model.type is 'NoModel', which is no class that is registered"),
     (['CONFIG', '--cfg-options', 'loggers=wanda'], "loggers has 'wanda': take some of local, tensorboard, wandb"),
     (['CONFIG', '--cfg-options', 'train_dataloader.dataset.ann_file=none.json'], 'none.json'),
     (['CONFIG', '--cfg-options', 'train_dataloader=None'], 'has no train_dataloader'),
