@@ -81,7 +81,7 @@ setup(
         'supervision': ['supervision>=0.25', 'pandas>=2'],
         'video': ['av>=16'],
         'tests': ['av>=16', 'pytest>=7', 'pytest-xdist>=3.5', 'hypothesis>=6', 'timm>=1.0.15', 'supervision>=0.25',
-                  'pandas>=2',
+                  'pandas>=2', 'ruff>=0.8', 'mypy>=1.13',
                   # the network of VidEoMT there is compared with ours
                   'transformers>=5.24'],
     },

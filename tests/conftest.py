@@ -19,11 +19,11 @@ if 'gpu' not in {part for argument in sys.argv[1:] for part in Path(argument.spl
 # A shell that starts the tests in the background ignores Ctrl-C for them and for what they start; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-import mmvis  # noqa: E402,F401  (supplies mmcv's operators before a test module imports mmdet)
 import pytest  # noqa: E402
+from helpers.warm_python import warm_python  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
-from helpers.warm_python import warm_python  # noqa: E402
+import mmvis  # noqa: E402,F401  (supplies mmcv's operators before a test module imports mmdet)
 from mmvis.structures.compiled import NUMBA_VARIABLE  # noqa: E402
 from mmvis.structures.rle_decode import rle_kernels  # noqa: E402
 

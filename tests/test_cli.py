@@ -186,7 +186,7 @@ def test_arguments_that_do_not_fit_are_one_line(capsys):
 
 
 def test_tools_that_read_files_start_without_the_models():
-    code = f'''
+    code = f"""
 import contextlib, io, runpy, sys
 for name in {LIGHT!r}:
     sys.argv = [name, '--help']
@@ -194,6 +194,6 @@ for name in {LIGHT!r}:
         runpy.run_path({str(ROOT / 'tools')!r} + '/' + name + '.py', run_name='__main__')
 heavy = [name for name in ('mmdet', 'mmcv', 'mmvis.engine', 'mmvis.models') if name in sys.modules]
 assert not heavy, heavy
-'''
+"""
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

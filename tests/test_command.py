@@ -30,7 +30,7 @@ def test_help_lists_every_command(tmp_path):
     for name, file in command.COMMANDS.items():
         assert (ROOT / 'tools' / file).is_file()
         line = next(line for line in printed.splitlines() if line.split()[:1] == [name])
-        assert line.endswith('.') or line.endswith(')'), f'{file}: the first line of its docstring is its summary'
+        assert line.endswith(('.', ')')), f'{file}: the first line of its docstring is its summary'
     assert mmvis('--version', cwd=tmp_path)[1] == f'{__version__}\n'
 
 

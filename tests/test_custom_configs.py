@@ -96,7 +96,8 @@ def test_a_training_of_one_epoch_has_the_full_rate(path):
 
 
 def test_classes_are_counted_in_a_checkpoint_that_tells_them(tmp_path):
-    torch.save(dict(state_dict={}, meta=dict(dataset_meta=dict(classes=('a', 'b'), category_ids=(1, 2)))), tmp_path / 'trained.pth')
+    meta = dict(dataset_meta=dict(classes=('a', 'b'), category_ids=(1, 2)))
+    torch.save(dict(state_dict={}, meta=meta), tmp_path / 'trained.pth')
     cfg = load_config('ifc_r50_custom.py')
     fill_class_number(cfg, str(tmp_path / 'trained.pth'))
     assert cfg.model.num_classes == 2

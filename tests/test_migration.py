@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from helpers.tiny_vis import make_tiny_dataset
+
 from mmvis.datasets.categories import YTVIS_2019, YTVIS_2021
 from mmvis.engine import load_config
 from mmvis.registry import MODELS
@@ -84,7 +84,8 @@ def test_the_page_names_every_published_command():
                     'run_r101.sh', 'eval.sh', 'tools/test.py', 'tools/dist_test.sh',
                     'configs/sipmask/sipmask_r50_caffe_fpn_gn_1x_4gpu.py',
                     'train.py configs/vitmae_cnp_contrast_ms_1x.py', 'configs/r50_pretrain.sh',
-                    'configs/train_r50_ytvis.sh', 'configs/train_r50_ovis.sh', 'run_dist_launch.sh', 'configs/evaluate_r50_ytvis.sh',
+                    'configs/train_r50_ytvis.sh', 'configs/train_r50_ovis.sh', 'run_dist_launch.sh',
+                    'configs/evaluate_r50_ytvis.sh',
                     'configs/evaluate_r50_ovis.sh', 'projects/IFC/train_net.py'):
         assert command in published, command
     assert READY

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.processes import is_alive, wait_for_end
+from helpers.processes import wait_for_end
 
 from mmvis.cli import run_tool
 from mmvis.evaluation.vis_eval import share_out

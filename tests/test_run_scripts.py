@@ -12,13 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(path for pattern in ('*.sh', 'tools/*.sh', 'tests/**/*.sh', '.ci/run') for path in ROOT.glob(pattern))
 SHELLS = [shell for shell in ('sh', 'dash', 'bash') if shutil.which(shell)]
 # In the place of the Python of the environment: it says what it is asked to run.
-PYTHON = '''#!/bin/sh
+PYTHON = """#!/bin/sh
 case "$1" in
 -c) echo 3 ;;
 *) printf '%s|' "$@" >>"{log}"; echo >>"{log}"
    case "$1" in *"$BROKEN_TOOL"*) [ -z "$BROKEN_TOOL" ] || exit 1 ;; esac ;;
 esac
-'''
+"""
 
 
 @pytest.mark.parametrize('shell', SHELLS)
@@ -140,7 +140,7 @@ def test_find_data_needs_no_environment(project):
 
 
 # In the place of the Python of an active environment, for tools/setup_env.sh.
-ENVIRONMENT = '''#!/bin/sh
+ENVIRONMENT = """#!/bin/sh
 echo "$@" >>"$LOG"
 case "$*" in
 *version_info*) exit "${OLD:-0}" ;;
@@ -151,7 +151,7 @@ case "$*" in
 *"pip install"*) exit "${REFUSED:-0}" ;;
 --version) echo Python 3.8 ;;
 esac
-'''
+"""
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mmvis.visualization import write_image
 
 ROOT = Path(__file__).resolve().parent.parent
 #: One process: importing PyTorch takes longer than all the rest.
-SCRIPT = '''
+SCRIPT = """
 import pathlib, runpy, sys
 target = pathlib.Path(sys.argv[1])
 sys.argv = ['mmvis', 'demo', 'frames', '--max-frames', '2']
@@ -30,7 +30,7 @@ assert models_folder() == pathlib.Path.cwd() / 'models'
 predictor = VISPredictor('masktrack_rcnn_r18_fpn_sample.py', 'masktrack_rcnn_sample.pth', 'cpu')
 predictor.step(numpy.zeros((48, 64, 3), numpy.uint8))
 print('shipped to', predictor.classes)
-'''
+"""
 
 
 def test_a_wheel_runs_from_an_empty_folder(tmp_path):

@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402, F401  (first: it supplies the operators that mmcv asks for)
+
+# isort: split
 import torch  # noqa: E402
+
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.converters.checkpoint_file import read_checkpoint  # noqa: E402
 from mmvis.converters.dinov3_sum import add_dinov3  # noqa: E402

@@ -33,15 +33,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-import mmvis  # noqa: E402  (first: it supplies the operators that mmcv asks for)
+import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+
+# isort: split
+import benchmark_vit as vit  # noqa: E402
 import cv2  # noqa: E402
 import mmdet  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
+from benchmark_loader import add_arguments as add_loader_arguments  # noqa: E402
+from benchmark_loader import benchmark_loader
+from benchmark_weights import see_ten_objects  # noqa: E402
 from mmdet.models import FPN, ResNet  # noqa: E402
 from mmdet.registry import MODELS as MMDET_MODELS  # noqa: E402
 from mmdet.structures import DetDataSample, TrackDataSample  # noqa: E402
@@ -50,11 +57,6 @@ from mmengine.optim import build_optim_wrapper  # noqa: E402
 from mmengine.registry import DefaultScope, init_default_scope  # noqa: E402
 from torch import nn  # noqa: E402
 
-from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
-from benchmark_loader import add_arguments as add_loader_arguments, benchmark_loader  # noqa: E402
-from benchmark_vit import (DEFAULT_VIDEOS, PlainFrames, add_memory_arguments, add_network_arguments,  # noqa: E402
-                           kept_for_backward, memory_of_a_video, print_plain, time_network, videos_of)
-from benchmark_weights import see_ten_objects  # noqa: E402
 from mmvis.cli import number_in  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.datasets.clip import clip_collate  # noqa: E402
@@ -106,9 +108,9 @@ def parse_args() -> argparse.Namespace:
     training.add_argument('--device', default='cpu', metavar='DEVICE', help='cpu (default), cuda')
     add_loader_arguments(training)
     network = commands.add_parser('network', help="VidEoMT's network alone, by the protocol of its paper")
-    add_network_arguments(network)
+    vit.add_network_arguments(network)
     memory = commands.add_parser('memory', help='what a long video and a step of training of VidEoMT keep')
-    add_memory_arguments(memory)
+    vit.add_memory_arguments(memory)
     for command in (inference, training, network, memory):
         command.add_argument('--json', metavar='FILE', help='write the medians to this file, too')
         command.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
@@ -340,7 +342,7 @@ def benchmark_inference(args: argparse.Namespace) -> None:
             memory = peak_memory(args.device)
             subjects = {'mmvis': ours, 'yardstick': yardstick(args.device)}
             if args.peer == 'timm':
-                subjects['timm'] = PlainFrames(build_model(cfg, args.checkpoint, 'cpu'), dataset, args.whole_videos or 1)
+                subjects['timm'] = vit.PlainFrames(build_model(cfg, args.checkpoint, 'cpu'), dataset, args.whole_videos or 1)
             elif args.peer:
                 peer = build_peer(build_model(cfg, args.checkpoint, 'cpu'), args.device)
                 subjects['mmdet'] = PeerFrames(peer, dataset)
@@ -371,11 +373,11 @@ def benchmark_network(args: argparse.Namespace) -> None:
     resize = next(step for step in cfg.test_dataloader.dataset.pipeline if step['type'] == 'ClipResize')
     divisor = model.data_preprocessor.pad_size_divisor
     sizes = []
-    for height, width, frames in videos_of(args.annotations) if args.annotations else DEFAULT_VIDEOS:
+    for height, width, frames in vit.videos_of(args.annotations) if args.annotations else vit.DEFAULT_VIDEOS:
         resized = resized_shape(height, width, resize['scale'], resize['rule'])
         sizes.append((*(-(-side // divisor) * divisor for side in resized[:2]), frames))
     with torch.autocast(args.device.split(':')[0], getattr(torch, DTYPES[args.precision]), args.precision != 'fp32'):
-        seconds = time_network(model, sizes, args.videos, args.warm_up, args.device)
+        seconds = vit.time_network(model, sizes, args.videos, args.warm_up, args.device)
     print(f'{processor()}, torch {torch.__version__}, {args.device}, {args.threads} threads, {args.precision}'
           f'{", compiled" if args.compile else ""}, {time.strftime("%Y-%m-%d")}')
     print(f'network alone, videos of {", ".join(f"{h}x{w}" for h, w in sorted({size[:2] for size in sizes})[:5])}: '
@@ -394,10 +396,10 @@ def benchmark_memory(args: argparse.Namespace) -> None:
                           ('half of the blocks frozen', dict(frozen_blocks=cfg.model.backbone.depth // 2))):
         variant = copy.deepcopy(cfg)
         variant.model.backbone.update(options)
-        record['kept'][name] = kept_for_backward(build_model(variant, args.checkpoint, 'cpu'), num_frames, tuple(size))
+        record['kept'][name] = vit.kept_for_backward(build_model(variant, args.checkpoint, 'cpu'), num_frames, tuple(size))
         print(f'a clip of {num_frames} frames of {size[0]}x{size[1]}, {name}: {record["kept"][name] / 2**20:.0f} MiB are '
               'kept for the backward pass')
-    frames = list(memory_of_a_video(build_model(cfg, args.checkpoint, 'cpu'), args.video_frames, (128, 224)))
+    frames = list(vit.memory_of_a_video(build_model(cfg, args.checkpoint, 'cpu'), args.video_frames, (128, 224)))
     for number, resident, masks in frames:
         print(f'after {number:5} frames: {resident / 2**20:7.1f} MiB resident, masks {masks / number:7.0f} bytes a frame')
     if args.json:
@@ -483,7 +485,7 @@ def print_table(subjects: Dict[str, Callable], seconds: Dict[str, List[Seconds]]
     if isinstance(subjects['mmvis'], OurVideos):
         print(f'  {"frames per second":28}{1 / total:8.2f} over whole videos, from decoded frames to finished results')
     if 'timm' in seconds:
-        print_plain({name: median(ours, name) for name in STAGES}, median(seconds['timm']))
+        vit.print_plain({name: median(ours, name) for name in STAGES}, median(seconds['timm']))
     if 'mmdet' in seconds:
         peer = seconds['mmdet']
         bare, coded = median(peer, 'network'), median(peer)

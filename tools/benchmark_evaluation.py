@@ -94,7 +94,7 @@ def measure(files: Tuple[Path, Path], rounds: int) -> Tuple[Dict[str, List[float
 
 
 def evaluate_with_mmdet(gt: Path, results: Path) -> YTVISeval:
-    np.float = float  # which mmdet 3.3 still asks for
+    np.float = float  # noqa: NPY001  which mmdet 3.3 still asks for
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             truth = YTVIS(str(gt))
@@ -103,7 +103,7 @@ def evaluate_with_mmdet(gt: Path, results: Path) -> YTVISeval:
             evaluation.accumulate()
             evaluation.summarize()
     finally:
-        del np.float
+        del np.float  # noqa: NPY001
     return evaluation
 
 

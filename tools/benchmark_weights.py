@@ -4,7 +4,7 @@ from typing import Callable, Dict, Tuple
 import torch
 from torch import nn
 
-from mmvis.models import CondInstIAI, IFC, InstanceFormer, MaskTrackRCNN, MemCNP, SipMaskVIS, VidEoMT, VISModel
+from mmvis.models import IFC, CondInstIAI, InstanceFormer, MaskTrackRCNN, MemCNP, SipMaskVIS, VidEoMT, VISModel
 
 
 def masktrack_rcnn(model: MaskTrackRCNN) -> None:

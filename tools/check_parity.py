@@ -21,11 +21,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import torch  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
+from parity.compare import Run  # noqa: E402
 
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
 from mmvis.evaluation.output import write_json  # noqa: E402
 from mmvis.structures.output_file import check_outputs, write_output  # noqa: E402
-from parity.compare import Run  # noqa: E402
 
 #: System -> module of tools/parity with a function ``stages(golden, manifest_dir, salt)``.
 SYSTEMS = ('iai', 'ifc', 'instanceformer', 'masktrackrcnn', 'memcnp', 'minvis', 'sipmask', 'videomt')

@@ -7,7 +7,6 @@ from typing import Any, Collection, Dict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from mmvis.annotations import read_content, read_json  # noqa: E402
 from mmvis.annotations.reader import IMAGES  # noqa: E402
 from mmvis.cli import ToolParser  # noqa: E402

@@ -6,6 +6,7 @@
 Training does not need the file: COCOClipsDataset(target='ytvis2021') reads the same of the original one.
 """
 from coco_keep import keep_command
+
 from mmvis.cli import run_tool
 
 if __name__ == '__main__':

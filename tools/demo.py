@@ -30,8 +30,11 @@ from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple,
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+
+# isort: split
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+
 from mmvis.apis import FrameSource, Pictures, VISPredictor, expand_sources, open_source  # noqa: E402
 from mmvis.cli import describe, error_sentence, number_in, printable  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402

@@ -15,7 +15,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from mmvis.annotations import no_garbage_collection  # noqa: E402
 from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules  # noqa: E402

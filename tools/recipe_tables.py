@@ -10,8 +10,8 @@ from typing import Dict, List, Optional, Tuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
-import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
 from marked_table import replaced  # noqa: E402
+
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.engine import load_config  # noqa: E402
 from mmvis.engine.steps import nearest_totals, split_batch  # noqa: E402

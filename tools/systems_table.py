@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
 from download_checkpoint import find, name_of  # noqa: E402
 from marked_table import replaced  # noqa: E402
+
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.structures.output_file import write_output  # noqa: E402
 

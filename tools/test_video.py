@@ -24,17 +24,20 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402  (first: it supplies the operators that mmcv asks for)
+
+# isort: split
 import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.model import is_model_wrapper  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
+
 from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
 from mmvis.cli import ToBeContinued, number_in  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.converters.safetensors_file import weight_files  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
-from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
+from mmvis.engine import LAUNCHERS, CfgOptions, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.class_numbers import check_trained, fill_class_number  # noqa: E402
 from mmvis.environment import environment_number, thread_number  # noqa: E402
 from mmvis.errors import InputError, InputMissingError, of_user_path  # noqa: E402

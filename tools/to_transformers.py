@@ -14,7 +14,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
-import mmvis  # noqa: E402, F401  (first: it supplies the operators that mmcv asks for)
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.converters.safetensors_file import weight_files, write_folder  # noqa: E402

@@ -16,9 +16,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+
+# isort: split
 from mmengine.config import Config  # noqa: E402
+
 from mmvis.cli import number_in, seed_number  # noqa: E402
-from mmvis.engine import CfgOptions, LAUNCHERS, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
+from mmvis.engine import LAUNCHERS, CfgOptions, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
 from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
 from mmvis.engine.launch import launcher_variables  # noqa: E402
 from mmvis.engine.steps import use_global_batch  # noqa: E402
@@ -39,7 +42,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--load-from', '--load_from', metavar='FILE', help='start a new training from these weights')
     parser.add_argument('--validate', action='store_true',
                         help='validate, after every epoch or as often as val_interval of the config says')
-    parser.add_argument('--amp', action='store_true', help='mixed precision: bfloat16, or float16 on a GPU without it; nothing on a CPU without it')
+    parser.add_argument('--amp', action='store_true',
+                        help='mixed precision: bfloat16, or float16 on a GPU without it; nothing on a CPU without it')
     parser.add_argument('--auto-scale-lr', '--autoscale-lr', action='store_true',
                         help='learning rate in proportion to the samples a step')
     parser.add_argument('--global-batch', nargs='?', const=0, type=number_in(1), metavar='CLIPS',

@@ -17,8 +17,17 @@ from typing import Optional, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-from mmvis.apis import (BENCHMARKS, PLATFORMS, Account, UploadError, account_from_environment, connect,  # noqa: E402
-                        tell_scores, upload, wait_for_score)
+from mmvis.apis import (  # noqa: E402
+    BENCHMARKS,
+    PLATFORMS,
+    Account,
+    UploadError,
+    account_from_environment,
+    connect,
+    tell_scores,
+    upload,
+    wait_for_score,
+)
 from mmvis.apis.submit import PASSWORD_VARIABLE, USER_VARIABLE, say  # noqa: E402
 from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402

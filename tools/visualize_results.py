@@ -27,8 +27,7 @@ from mmvis.errors import InputError, shown  # noqa: E402
 from mmvis.structures.output_file import check_output, check_output_folder  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402
 from mmvis.visualization.names import check_apart, frame_names, video_names  # noqa: E402
-from mmvis.visualization.results import (Drawing, draw_sheet, draw_video, match_colours,  # noqa: E402
-                                         read_ground_truth, read_results)
+from mmvis.visualization.results import Drawing, draw_sheet, draw_video, match_colours, read_ground_truth, read_results  # noqa: E402
 
 _PICTURES = ('.jpg', '.jpeg', '.png')
 

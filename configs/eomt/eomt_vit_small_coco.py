@@ -1,4 +1,7 @@
-"""EoMT with ViT-S of DINOv2 on the instances of COCO: 4 processes of 4 images. No instance checkpoint of this size is published."""
+"""EoMT with ViT-S of DINOv2 on the instances of COCO: 4 processes of 4 images.
+
+No instance checkpoint of this size is published.
+"""
 _base_ = ['../_base_/models/eomt.py', '../_base_/datasets/eomt_coco.py', '../_base_/schedules/eomt.py']
 
 # Steps at which the masks of attention begin to fade and are gone, for each block with queries.

@@ -5,7 +5,8 @@ model = dict(
     type='SipMaskVIS',
     bbox_head=dict(_delete_=True, type='SipMaskHead', num_classes=40, in_channels=256, feat_channels=256,
                    stacked_convs=3, strides=[8, 16, 32, 64],
-                   regress_ranges=[(-1, 64), (64, 128), (128, 256), (256, 1e8)], center_sample_radius=1.5, aug_ref_bbox_param=[0.05, 0.05]),
+                   regress_ranges=[(-1, 64), (64, 128), (128, 256), (256, 1e8)],
+                   center_sample_radius=1.5, aug_ref_bbox_param=[0.05, 0.05]),
     tracker=dict(type='AssociationTracker'),
     test_cfg=dict(score_thr=0.03))
 test_pipeline = [dict(type='ClipResize', scale=(640, 360), rule='mmcv')]

@@ -1,4 +1,7 @@
-"""MinVIS with Swin-L on YouTube-VIS 2019, as published but for the number of processes: there 16 of 2 frames, here 8 of 4. Not run here."""
+"""MinVIS with Swin-L on YouTube-VIS 2019, as published but for the number of processes: there 16 of 2 frames, here 8 of 4.
+
+Not run here.
+"""
 _base_ = ['./minvis_r50_ytvis2019.py', '../_base_/models/segmenter_swin_large.py']
 
 model = dict(segmenter={{_base_.swin_large_segmenter}})

@@ -16,7 +16,7 @@ from mmvis.errors import InputError
 from mmvis.structures.rle_decode import counts_string
 
 from .kept import Note, open_kept, read_kept
-from .reader import Content, Id, Video, read_content
+from .reader import Content, Id, read_content
 
 #: Raised when the meaning of the arrays changes, so that older copies are not used.
 _FORMAT = 1

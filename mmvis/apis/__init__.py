@@ -12,7 +12,8 @@ from .upload_servers import Account
 
 __all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'FrameSource', 'PLATFORMS', 'Pictures', 'UploadError',
            'VISPredictor', 'account_from_environment', 'benchmark_of', 'connect', 'expand_sources', 'find_target', 'open_source',
-           'pack_results', 'send_results', 'tell_scores', 'to_supervision', 'to_table', 'upload', 'wait_for_score', 'write_tracks']
+           'pack_results', 'send_results', 'tell_scores', 'to_supervision', 'to_table', 'upload', 'wait_for_score',
+           'write_tracks']
 
 
 def __getattr__(name: str) -> Any:

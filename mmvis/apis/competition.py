@@ -7,7 +7,7 @@ from typing import Callable, Dict, Optional, Sequence, Union
 from mmvis.evaluation.submission import check_submission
 
 from .http_session import HttpSession, ServerBusy, UploadError
-from .upload_servers import Account, CodaLab, Codabench
+from .upload_servers import Account, Codabench, CodaLab
 
 PLATFORMS = {'codalab': CodaLab, 'codabench': Codabench}
 _FIRST_PAUSE, _LONGEST_PAUSE = 2., 30.

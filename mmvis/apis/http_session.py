@@ -199,7 +199,7 @@ def _split(url: str) -> urllib.parse.SplitResult:
     """The parts of an address; one sentence for what is none."""
     try:
         parts = urllib.parse.urlsplit(url)
-        parts.port  # it is looked at, and refused, only now
+        _ = parts.port  # it is looked at, and refused, only now
     except ValueError as error:
         _no_address(url, error)
     if not parts.hostname:

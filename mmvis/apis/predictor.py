@@ -1,7 +1,6 @@
 """Frame by frame: a model with the state of one video."""
 import copy
 import itertools
-import logging
 import os
 import threading
 from collections import deque
@@ -12,7 +11,6 @@ from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from mmvis.converters import load_checkpoint

@@ -83,7 +83,7 @@ def _foreign(head: bytes) -> Optional[str]:
                'tools/download_checkpoint.py or in a browser'
     if text.startswith(b'version https://git-lfs'):
         return 'is a pointer of Git LFS, not the file itself: run `git lfs pull` where it comes from, or download it'
-    if text.startswith(b'{') or text.startswith(b'['):
+    if text.startswith((b'{', b'[')):
         return f'is text, perhaps the answer of a server in place of the file: {head[:80].decode("utf-8", "replace")!r}'
     if head.startswith((b'\x1f\x8b', b'7z\xbc\xaf', b'BZh', b'\xfd7zXZ', b'Rar!')) or head[257:262] == b'ustar':
         return 'is an archive: unpack it and give the file that is in it'

@@ -145,5 +145,6 @@ LAYOUTS = (
            _official('backbone.')),
     Layout('EoMT (github.com/tue-mps/eomt)', _has(['network.q.weight', 'network.class_head.weight']),
            _eomt),
-    Layout('VidEoMT of transformers', _has(['query.weight', 'class_predictor.weight', 'embeddings.position_embeddings.weight']), _transformers),
+    Layout('VidEoMT of transformers',
+           _has(['query.weight', 'class_predictor.weight', 'embeddings.position_embeddings.weight']), _transformers),
 )

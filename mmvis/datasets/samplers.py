@@ -174,8 +174,8 @@ class ClipBatchSampler(Sampler):
         self.skip_batches = 0
         self._endless = isinstance(sampler, InfiniteClipSampler)
         if not len(self):
-            raise InputError(f'An epoch has no batch: the {len(sampler.dataset)} clips do not fill one of {batch_size} on each of '
-                             f'{sampler.world_size} processes, and drop_last=True drops what does not. Take a smaller '
+            raise InputError(f'An epoch has no batch: the {len(sampler.dataset)} clips do not fill one of {batch_size} on each '
+                             f'of {sampler.world_size} processes, and drop_last=True drops what does not. Take a smaller '
                              'batch_size, or drop_last=False.')
 
     def __iter__(self) -> Iterator[List[SampleKey]]:

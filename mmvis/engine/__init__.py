@@ -13,7 +13,7 @@ from .preemption import PassingCheckpointHook
 from .runner import VISRunner, build_runner
 from .train_loop import EpochTrainLoop, IterTrainLoop
 
-__all__ = ['CfgOptions', 'DamagedFramesHook', 'Detectron2Groups', 'EpochTrainLoop', 'FiniteLossHook', 'IterTrainLoop', 'LAUNCHERS',
-           'LayerDecayGroups', 'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook', 'ToolParser',
-           'TwoStagePoly', 'VISRunner',
-           'VideoTestLoop', 'VideoValLoop', 'build_runner', 'find_config', 'init_dist', 'load_config', 'run_tool', 'spawn']
+__all__ = ['CfgOptions', 'DamagedFramesHook', 'Detectron2Groups', 'EpochTrainLoop', 'FiniteLossHook', 'IterTrainLoop',
+           'LAUNCHERS', 'LayerDecayGroups', 'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook',
+           'ToolParser', 'TwoStagePoly', 'VISRunner', 'VideoTestLoop', 'VideoValLoop', 'build_runner', 'find_config',
+           'init_dist', 'load_config', 'run_tool', 'spawn']

@@ -4,7 +4,7 @@ import functools
 import os
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 import mmengine.config.config as mmengine_config
 from mmengine.config import Config

@@ -306,7 +306,7 @@ def dicts_of(node: Any, path: Tuple[str, ...] = ()) -> Iterator[Tuple[Tuple[str,
 def _who(path: Tuple[str, ...], node: Dict[str, Any]) -> str:
     kind = node.get('type')
     kind = getattr(kind, '__name__', kind)
-    return f'the {kind} at {".".join(path)}' if kind else ".".join(path)
+    return f'the {kind} at {".".join(path)}' if kind else '.'.join(path)
 
 
 def _hint(name: str, known: Collection[str], path: Collection[str], rest: List[str]) -> str:

@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 
-
 #: What of the state of a schedule moves; the rest is its config.
 _MOVING = 'last_step', '_global_step', '_last_value', 'base_values'
 

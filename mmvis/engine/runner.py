@@ -13,8 +13,14 @@ from typing import Any, Dict, List, Optional, Union
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import (all_gather_object, broadcast_object_list, get_rank, is_distributed, is_main_process,
-                           sync_random_seed)
+from mmengine.dist import (
+    all_gather_object,
+    broadcast_object_list,
+    get_rank,
+    is_distributed,
+    is_main_process,
+    sync_random_seed,
+)
 from mmengine.logging import MMLogger
 from mmengine.logging.logger import MMFormatter
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
@@ -30,8 +36,14 @@ from mmvis.registry import MODEL_WRAPPERS, RUNNERS
 from mmvis.structures.output_file import same_file
 from mmvis.version import __version__
 
-from .checkpoint import (find_checkpoints, pack_message_hub, putting_back, read_training_state, restore_message_hub,
-                         write_checkpoint)
+from .checkpoint import (
+    find_checkpoints,
+    pack_message_hub,
+    putting_back,
+    read_training_state,
+    restore_message_hub,
+    write_checkpoint,
+)
 from .class_numbers import check_data, check_start, fill_class_number
 from .config_check import prepare_config
 from .config_keys import build_error

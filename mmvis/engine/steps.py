@@ -89,7 +89,8 @@ def use_global_batch(cfg: Config, processes: int, total: int = 0) -> None:
     if split is None:
         near = ' or '.join(map(str, nearest_totals(total, processes)))
         raise InputError(f'A step of {total} clips cannot be shared out over {processes} processes equally: take '
-                         f'--global-batch {near} (with --auto-scale-lr the learning rate follows), or another number of processes.')
+                         f'--global-batch {near} (with --auto-scale-lr the learning rate follows), or another number of '
+                         'processes.')
     cfg.train_dataloader.batch_size = split.batch_size
     cfg.optim_wrapper.accumulative_counts = split.accumulated
     if split.batch_size != batch_size and cfg.model.get('loss_clips', 0) is None:

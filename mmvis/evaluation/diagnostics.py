@@ -12,8 +12,16 @@ from scipy.optimize import linear_sum_assignment
 
 from .ground_truth import AnnotatedVideo, GroundTruth
 from .masks import TrackMasks, track_overlap
-from .matching import (Entry, Predictions, VideoMatch, best_of_groups, bounds_of_groups, match_tracks, pairs_of_groups,
-                       read_entries)
+from .matching import (
+    Entry,
+    Predictions,
+    VideoMatch,
+    best_of_groups,
+    bounds_of_groups,
+    match_tracks,
+    pairs_of_groups,
+    read_entries,
+)
 from .rules import TRACK_CAPS, Rules
 from .tracking import ranked_tracks
 

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from itertools import chain
 from types import ModuleType
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 

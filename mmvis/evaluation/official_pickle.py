@@ -19,7 +19,6 @@ from mmvis.structures.input_file import check_regular_file
 from mmvis.structures.plain_pickle import PlainUnpickler, as_bytes
 
 
-
 class _Stream(list):
     """Pickles as a plain list whose items are made one at a time."""
 

@@ -193,7 +193,7 @@ def add_up(parts: Iterable[Sums]) -> Sums:
 def scores_of(sums: Sums) -> Dict[str, float]:
     """The scores of TRACKING_SCORES. HOTA and its parts are means over the localization thresholds."""
     if not sums:
-        sums = {name: 0.0 for name in ('CLR_TP', 'CLR_FN', 'CLR_FP', 'MOTP', 'IDTP', 'IDFN', 'IDFP', *_COUNTS)}
+        sums = dict.fromkeys(('CLR_TP', 'CLR_FN', 'CLR_FP', 'MOTP', 'IDTP', 'IDFN', 'IDFP', *_COUNTS), 0.0)
         sums.update({name: np.zeros(len(ALPHAS)) for name in ('TP', 'FN', 'FP', 'LocA', 'AssA', 'AssRe', 'AssPr')})
     hits, missed, wrong = sums['TP'], sums['FN'], sums['FP']
     det, ass = hits / np.maximum(1, hits + missed + wrong), sums['AssA'] / np.maximum(1, hits)

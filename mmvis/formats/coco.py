@@ -20,8 +20,19 @@ from mmvis.structures.rle_check import areas_of_good
 from mmvis.structures.rle_decode import counts_string
 
 from .pictures import Size, files_in, natural_order, picture_size
-from .tracks import (Id, LabeledVideo, Track, TrackTable, VideoSet, as_rle, has_pixel, json_text, mask_area, mask_box,
-                     number_categories)
+from .tracks import (
+    Id,
+    LabeledVideo,
+    Track,
+    TrackTable,
+    VideoSet,
+    as_rle,
+    has_pixel,
+    json_text,
+    mask_area,
+    mask_box,
+    number_categories,
+)
 
 _ORDER = ('frame_id', 'frame_index', 'frame_idx')
 

@@ -13,16 +13,23 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from mmvis.annotations.fields import is_finite
 from mmvis.errors import InputError, InputMissingError, of_user_path, shown
 from mmvis.structures.input_file import check_regular_file
 from mmvis.structures.output_file import check_output_folder, open_output
 
 from .cvat_shapes import GOOD_SHAPES, Shape, between, draw, read_shape
-from .pictures import Size, frame_number, picture_size, pictures_in, walk, files_in
+from .pictures import Size, files_in, frame_number, picture_size, pictures_in, walk
 from .shapes import outline
-from .tracks import (LabeledVideo, ShapeCount, TrackTable, VideoSet, check_sizes, number_categories, set_file_names,
-                     used_categories)
+from .tracks import (
+    LabeledVideo,
+    ShapeCount,
+    TrackTable,
+    VideoSet,
+    check_sizes,
+    number_categories,
+    set_file_names,
+    used_categories,
+)
 
 _TRACK_ATTRIBUTES = ('track_id', 'track id', 'trackid', 'instance_id', 'object_id', 'id')
 

@@ -17,8 +17,17 @@ from mmvis.structures import decode_rle
 from mmvis.structures.output_file import check_output_folder, replacing, write_output
 
 from .pictures import Size, files_in, folders_in, picture_size, pictures_in
-from .tracks import (LabeledVideo, TrackTable, VideoSet, json_text, mask_area, masks_of_labels, number_categories,
-                     set_file_names, used_categories)
+from .tracks import (
+    LabeledVideo,
+    TrackTable,
+    VideoSet,
+    json_text,
+    mask_area,
+    masks_of_labels,
+    number_categories,
+    set_file_names,
+    used_categories,
+)
 
 VOID = 255
 _NO_CLASS = 'object'

@@ -34,7 +34,6 @@ from torch import Tensor
 from mmvis.frame_sample import FrameSample
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
-
 #: ``frames(first, end)``: the frames ``first`` to ``end - 1`` of a video once more, as ``step`` gets them.
 FrameReader = Callable[[int, int], Tensor]
 

@@ -28,7 +28,7 @@ SUPPLIED = {
     'ms_deform_attn_backward': 'deform_attn',
 }
 
-NOT_SUPPLIED = frozenset('''
+NOT_SUPPLIED = frozenset("""
     active_rotated_filter_backward active_rotated_filter_forward assign_score_withk_backward
     assign_score_withk_forward ball_query_forward bezier_align_backward bezier_align_forward bias_act
     border_align_backward border_align_forward box_iou_quadri box_iou_rotated carafe_backward carafe_forward
@@ -51,7 +51,7 @@ NOT_SUPPLIED = frozenset('''
     stack_group_points_backward stack_group_points_forward sync_bn_backward_data sync_bn_backward_param
     sync_bn_forward_mean sync_bn_forward_output sync_bn_forward_var three_interpolate_backward
     three_interpolate_forward three_nn_forward tin_shift_backward tin_shift_forward upfirdn2d
-'''.split())
+""".split())
 
 
 def get_compiler_version() -> str:

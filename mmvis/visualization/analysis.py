@@ -113,7 +113,7 @@ def embed_in_plane(features: np.ndarray, seed: int = 0) -> np.ndarray:
     Raises:
         ValueError: fewer than three vectors.
     """
-    from sklearn.manifold import TSNE    # slow to import, and only this needs it
+    from sklearn.manifold import TSNE  # slow to import, and only this needs it
     if len(features) < 3:
         raise InputError(f't-SNE needs at least three vectors, not {len(features)}.')
     perplexity = min(30., (len(features) - 1) / 3)

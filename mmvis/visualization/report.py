@@ -18,7 +18,7 @@ from .report_charts import MISSED, PALETTE, category_bars, curves, error_bars, t
 #: How many of the videos with the lowest AP are drawn.
 NUM_WORST = 12
 
-_STYLE = '''
+_STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; color: #333; max-width: 900px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; margin-bottom: 0; }
 h2 { font-size: 1.15em; margin: 1.8em 0 .5em; border-bottom: 1px solid #ddd; }
@@ -28,7 +28,7 @@ table { border-collapse: collapse; } td, th { padding: 1px 12px 1px 0; text-alig
 font-variant-numeric: tabular-nums; } svg { max-width: 100%; height: auto; } svg text { fill: #333; }
 .side { display: flex; flex-wrap: wrap; gap: 24px; } h3 { font-size: 1em; margin: 1.2em 0 .2em; }
 .key { display: inline-block; width: 14px; height: 11px; margin: 0 4px 0 12px; } summary { cursor: pointer; }
-'''
+"""
 
 
 def make_report(results_name: str, evaluator: Evaluator, evaluation: Evaluation, tracking: TrackingScores,

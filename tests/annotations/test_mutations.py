@@ -19,7 +19,7 @@ from mmvis.evaluation import ground_truth
 PATH = 'some/where.json'
 NUM_FILES = 3000
 WEIRD = [None, True, False, 0, -1, 1, 7.0, 0.5, 2**31, 2**32, 2**63, 2**70, 10**30, 10**400, 1e308, -1e308, 1e-320,
-         float('nan'), float('inf'), -float('inf'), '', '0', '7', 'abc', 'b\'abc\'', '\ud800', '\udce9', 'é', '\x00',
+         float('nan'), float('inf'), -float('inf'), '', '0', '7', 'abc', "b'abc'", '\ud800', '\udce9', 'é', '\x00',
          '\x1b[31m', 'a' * 5000, '../../etc/passwd', '/etc/passwd', 'PPPPPPPP', 'oooooooooooo', [], {}, [[]], [None],
          [[[]]], [1, 2], {'a': 1}, [0], [-1, 97], [96], [10**9, 10**9], [2**62] * 4, [[1e8, 3, -1e8, 9, 5, 1e8]],
          [[1, 1, 7, 1, 7, 7]], [[1, 1, 7, 1, 7]], [[float('nan')] * 8], {'size': [8, 12], 'counts': [0, 96]},

@@ -3,17 +3,18 @@ import copy
 import pickle
 import threading
 
+import helpers.at_end_tracker  # noqa: F401
+import helpers.burst_tracker  # noqa: F401  (registers the toys)
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-
-import helpers.at_end_tracker  # noqa: F401
-import helpers.burst_tracker  # noqa: F401  (registers the toys)
 from helpers.resident import needs_proc, resident_kib
 from helpers.tiny_masktrack import NUM_CLASSES, tiny_config, tiny_model
-from helpers.tiny_videomt import tiny_config as tiny_eomt_config, tiny_model as tiny_eomt
+from helpers.tiny_videomt import tiny_config as tiny_eomt_config
+from helpers.tiny_videomt import tiny_model as tiny_eomt
 from helpers.tiny_vis import make_tiny_dataset
+from mmengine.config import Config
+
 from mmvis.apis import VISPredictor
 from mmvis.converters import load_checkpoint
 from mmvis.datasets.categories import OVIS

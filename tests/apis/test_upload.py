@@ -5,10 +5,9 @@ import struct
 import zipfile
 
 import pytest
-
 from helpers.stand_in_server import PASSWORD, USER, stand_in_server
-from mmvis.apis import Account, UploadError, connect, upload, wait_for_score
-from mmvis.apis import http_session
+
+from mmvis.apis import Account, UploadError, connect, http_session, upload, wait_for_score
 from mmvis.apis.http_session import HttpSession
 from mmvis.errors import InputError
 

@@ -64,8 +64,8 @@ def test_a_file_of_another_number_of_classes_and_identities_keeps_what_fits():
     state['lstt.patch_wise_id_bank.weight'] = torch.zeros(16, 21, 33, 33)
     fitting, report = convert_state_dict(state, tiny_model())
     assert set(report.dropped) == {'bbox_head.conv_cls.weight', 'lstt.id_bank.weight'}
-    assert all('shape' in why for why in report.dropped.values()) and report.missing == list(
-        key for key in tiny_model().state_dict() if key in report.dropped)
+    assert all('shape' in why for why in report.dropped.values()) and report.missing == [
+        key for key in tiny_model().state_dict() if key in report.dropped]
 
 
 def test_coco_condinst_of_the_same_repository():

@@ -1,8 +1,8 @@
 """DINOv2 and DINOv3 under the names of Meta, timm and transformers, into the transformers of our models."""
 import pytest
 import torch
-
 from helpers.tiny_videomt import tiny_frames, tiny_model
+
 from mmvis.converters import convert_state_dict
 from mmvis.models.backbones import ViT
 

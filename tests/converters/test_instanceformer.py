@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 import torch
+from helpers.tiny_instanceformer import MEMORY, tiny_model
 from mmdet.models.layers import PatchMerging
 
-from helpers.tiny_instanceformer import MEMORY, tiny_model
 from mmvis.converters import convert_state_dict, load_checkpoint, read_checkpoint
 from mmvis.converters.instanceformer import our_name
 

@@ -5,14 +5,15 @@ import re
 import numpy as np
 import pytest
 import torch
-
 from helpers.tiny_segmenter import tiny_model
+
 from mmvis.converters import convert_state_dict, load_checkpoint, read_checkpoint
 from mmvis.converters.mask2former import our_name
 from mmvis.errors import InputError
 
 _BACK = (
-    (r'^segmenter\.backbone\.', 'backbone.'), (r'^segmenter\.pixel_decoder\.level_embed', 'sem_seg_head.pixel_decoder.transformer.level_embed'),
+    (r'^segmenter\.backbone\.', 'backbone.'),
+    (r'^segmenter\.pixel_decoder\.level_embed', 'sem_seg_head.pixel_decoder.transformer.level_embed'),
     (r'^segmenter\.pixel_decoder\.encoder\.', 'sem_seg_head.pixel_decoder.transformer.encoder.'),
     (r'(encoder\.layers\.\d+)\.ffn\.0', r'\1.linear1'), (r'(encoder\.layers\.\d+)\.ffn\.3', r'\1.linear2'),
     (r'(encoder\.layers\.\d+)\.self_norm', r'\1.norm1'), (r'(encoder\.layers\.\d+)\.ffn_norm', r'\1.norm2'),
@@ -57,7 +58,7 @@ def test_current_names():
 
 def test_names_of_the_first_releases():
     """The pixel decoder without its name, the queries under another; tensors of the re-identification have no place."""
-    tensors = {key.replace('sem_seg_head.pixel_decoder.', 'sem_seg_head.').replace('predictor.query_feat', 'predictor.static_query'): value
+    tensors = {key.replace('pixel_decoder.', '').replace('predictor.query_feat', 'predictor.static_query'): value
                for key, value in official(tiny_model()).items()}
     assert 'sem_seg_head.input_proj.0.0.weight' in tensors and 'sem_seg_head.predictor.static_query.weight' in tensors
     tensors['sem_seg_head.predictor.reid_embed.layers.0.weight'] = torch.zeros(2)

@@ -3,9 +3,9 @@ import json
 
 import pytest
 import torch
+from helpers.tiny_videomt import tiny_model
 from safetensors.torch import load_file, save_file
 
-from helpers.tiny_videomt import tiny_model
 from mmvis.converters import load_checkpoint, read_checkpoint
 from mmvis.converters.safetensors_file import write_folder
 from mmvis.converters.videomt import to_transformers
@@ -37,8 +37,8 @@ def test_a_file_and_folders_give_the_same(tmp_path):
 
 
 @pytest.mark.parametrize('table, said', [
-    ('{"weight_map": {"b": "../x.safetensors"}}', "which is no file of that folder"),
-    ('{"weight_map": {"b": "/etc/passwd"}}', "which is no file of that folder"),
+    ('{"weight_map": {"b": "../x.safetensors"}}', 'which is no file of that folder'),
+    ('{"weight_map": {"b": "/etc/passwd"}}', 'which is no file of that folder'),
     ('{"weight_map": {"b": "gone.safetensors"}}', 'gone.safetensors, which is missing'),
     ('{"weight_map": 5}', 'is no list of files'), ('{', 'is no list of files'), ('[' * 100000, 'is no list of files')])
 def test_lists_of_files_that_are_none(tmp_path, table, said):

@@ -1,7 +1,7 @@
 """Official names of VidEoMT, EoMT and transformers to ours and, for transformers, back."""
 import torch
-
 from helpers.tiny_videomt import tiny_frames, tiny_model
+
 from mmvis.converters import convert_state_dict
 from mmvis.converters.videomt import to_transformers
 

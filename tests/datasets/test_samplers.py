@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 
 from mmvis.datasets import samplers
-from mmvis.datasets.samplers import (ClipBatchSampler, ClipSampler, InfiniteClipSampler, MixtureSampler, SampleKey,
-                                     VideoSampler)
+from mmvis.datasets.samplers import (
+    ClipBatchSampler,
+    ClipSampler,
+    InfiniteClipSampler,
+    MixtureSampler,
+    SampleKey,
+    VideoSampler,
+)
 from mmvis.errors import InputError
 
 

@@ -12,8 +12,15 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmvis.annotations import kept
-from mmvis.datasets import (ClipBatchSampler, ClipSampler, SampleKey, VISDataset, YTVIS2019Dataset, YTVIS2021Dataset,
-                            clip_collate)
+from mmvis.datasets import (
+    ClipBatchSampler,
+    ClipSampler,
+    SampleKey,
+    VISDataset,
+    YTVIS2019Dataset,
+    YTVIS2021Dataset,
+    clip_collate,
+)
 from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021
 from mmvis.datasets.clip import ClipFrame
 from mmvis.errors import InputError

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.full_disk import files_end_at
 from mmengine.logging import MessageHub
 
-from helpers.full_disk import files_end_at
 from mmvis.engine import SafeCheckpointHook, checkpoint
 from mmvis.engine.rng import get_rng_state, set_rng_state
 from mmvis.errors import InputError, InputFileError

@@ -8,8 +8,14 @@ from mmengine.config import Config
 from mmvis.converters import load_checkpoint
 from mmvis.datasets import VISDataset
 from mmvis.engine import load_config
-from mmvis.engine.class_numbers import (check_classes, check_data, check_ground_truth, check_start, check_trained,
-                                        fill_class_number)
+from mmvis.engine.class_numbers import (
+    check_classes,
+    check_data,
+    check_ground_truth,
+    check_start,
+    check_trained,
+    fill_class_number,
+)
 from mmvis.errors import InputError
 from mmvis.registry import MODELS
 
@@ -55,7 +61,8 @@ class Two(torch.nn.Module):
 
 
 def report_of(file, model, tmp_path, classes=None):
-    torch.save(dict(state_dict=file, meta=dict(dataset_meta=dict(classes=classes, category_ids=list(range(len(classes or ())))))), tmp_path / 'x.pth')
+    meta = dict(dataset_meta=dict(classes=classes, category_ids=list(range(len(classes or ())))))
+    torch.save(dict(state_dict=file, meta=meta), tmp_path / 'x.pth')
     return load_checkpoint(model, tmp_path / 'x.pth', logger='silent')
 
 

@@ -1,9 +1,9 @@
 """What learns how fast and is decayed, by the rule of Mask2Former."""
 import pytest
 import torch
+from helpers.tiny_segmenter import tiny_model
 from torch import nn
 
-from helpers.tiny_segmenter import tiny_model
 from mmvis.engine.detectron2_groups import Detectron2Groups, detectron2_groups
 
 

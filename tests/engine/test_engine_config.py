@@ -102,9 +102,11 @@ def test_a_text_stays_as_it_is(folder, text, before):
 
 @pytest.mark.parametrize('text, before, value', [
     ('5', 1, 5), ('1e-4', 1, 1e-4), ('-3', 2.5, -3), ('"7"', 1, 7), ('None', 1, None), ('(192, 108)', (3, 4), (192, 108)),
-    ('(1,2)', None, (1, 2)), ('[1,2.5,x]', None, [1, 2.5, 'x']), ('1,2', None, [1, 2]), ('[(1,2),[a,b],c]', None, [(1, 2), ['a', 'b'], 'c']),
+    ('(1,2)', None, (1, 2)), ('[1,2.5,x]', None, [1, 2.5, 'x']), ('1,2', None, [1, 2]),
+    ('[(1,2),[a,b],c]', None, [(1, 2), ['a', 'b'], 'c']),
     ('[]', [1], []), ('()', None, ()), ('(1,)', None, (1,)), ('false', True, False), ('True', False, True), ('true', None, True),
-    ('word', None, 'word'), ('two words', None, 'two words'), ("'2021'", None, '2021'), ('', None, ''), ("['a, b','c']", None, ['a, b', 'c']),
+    ('word', None, 'word'), ('two words', None, 'two words'), ("'2021'", None, '2021'), ('', None, ''),
+    ("['a, b','c']", None, ['a, b', 'c']),
     ('local,2021', ['local'], ['local', '2021']), ('one', ['local'], ['one']), ('14,18', [8, 11], [14, 18])])
 def test_values_are_read_by_the_type_of_the_key(text, before, value):
     read = read_value(text, before)
@@ -146,7 +148,8 @@ def test_what_a_file_computes_from_a_variable_follows_it(folder, item, key, valu
     ('norm_cfg.groups=8', 'would change nothing'),
     ('optim_wraper.optimizer.lr=1', 'has no optim_wraper.* Did you mean optim_wrapper.optimizer.lr[?]'),
     ('data_root=x', 'has no data_root.* Did you mean train_dataloader.dataset.data_root[?]'),
-    ('train_cfg.max_epoch=7', 'the EpochTrainLoop at train_cfg of .*one.py takes no max_epoch. Did you mean train_cfg.max_epochs[?]'),
+    ('train_cfg.max_epoch=7',
+     'the EpochTrainLoop at train_cfg of .*one.py takes no max_epoch. Did you mean train_cfg.max_epochs[?]'),
     ('optim_wrapper.optimizer.lrr=1', 'Did you mean optim_wrapper.optimizer.lr[?]'),
     ('train_dataloader.dataset.max_video=1', 'Did you mean train_dataloader.dataset.max_videos[?]'),
     ('train_dataloader.batchsize=1', 'Did you mean train_dataloader.batch_size[?]'),
@@ -165,7 +168,8 @@ def test_a_key_that_nothing_reads_is_refused(folder, item, sentence):
 def test_a_key_that_the_class_takes_is_accepted(folder):
     (folder / 'a/one.py').write_text(RECIPE + "default_hooks = dict(save=dict(type='SafeCheckpointHook'))\n")
     taken = options('optim_wrapper.optimizer.momentum=0.9', 'train_cfg.val_interval=2', 'default_hooks.save.max_keep_ckpts=3',
-                    'default_hooks.mine.type=LoggerHook', 'optim_wrapper.clip_grad.max_norm=1', 'train_dataloader.prefetch_factor=4',
+                    'default_hooks.mine.type=LoggerHook', 'optim_wrapper.clip_grad.max_norm=1',
+                    'train_dataloader.prefetch_factor=4',
                     'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.1', 'randomness.seed=3',
                     'train_dataloader.dataset.classes=2021,b', 'optim_wrapper.optimizer.betas=(0.9,0.99)',
                     'optim_wrapper.optimizer.type=AdamW')
@@ -184,7 +188,8 @@ def test_every_config_has_only_keys_that_are_read():
 
 def test_a_key_of_a_file_that_nothing_takes_is_named(folder):
     (folder / 'a/one.py').write_text(RECIPE.replace('lr=2', 'lrr=2'))
-    with pytest.raises(InputError, match=r'a/one.py: optim_wrapper.optimizer.lrr: the SGD .* takes no lrr. Did you mean .*\.lr[?]'):
+    sentence = r'a/one.py: optim_wrapper.optimizer.lrr: the SGD .* takes no lrr. Did you mean .*\.lr[?]'
+    with pytest.raises(InputError, match=sentence):
         check_keys(load_config('one.py'))
 
 
@@ -197,7 +202,8 @@ def test_a_key_of_a_part_without_a_type_is_named(folder):
 
     with pytest.raises(TypeError) as caught:
         part(**cfg.model.criterion)
-    sentence = r'a/one.py: model.criterion.class_weigth: part, which is built from model.criterion, takes no class_weigth. Did you mean'
+    sentence = (r'a/one.py: model.criterion.class_weigth: part, which is built from model.criterion, takes no class_weigth. '
+                'Did you mean')
     assert re.search(f'{sentence} model.criterion.class_weight[?]', str(build_error(cfg, caught.value)))
     assert build_error(cfg, TypeError("part() got an unexpected keyword argument 'another'")) is None
     assert build_error(cfg, TypeError('unsupported operand')) is None
@@ -263,7 +269,8 @@ def test_a_dict_of_a_file_with_nearly_the_name_of_another_is_found(folder):
     ('train_dataloader.batch_size', 1.5, 'batch_size is 1.5'), ('train_dataloader.num_workers', -1, 'num_workers is -1'),
     ('log_level', 'NOPE', "log_level is 'NOPE': take one of DEBUG"), ('train_cfg.max_epochs', 0, 'max_epochs is 0'),
     ('train_dataloader.batch_size', None, 'batch_size is None'),
-    ('train_cfg.max_epochs', None, 'max_epochs is None'), ('optim_wrapper.optimizer.lr', float('nan'), 'lr is nan'), ('optim_wrapper.optimizer.lr', 'abc', "lr is 'abc'")])
+    ('train_cfg.max_epochs', None, 'max_epochs is None'), ('optim_wrapper.optimizer.lr', float('nan'), 'lr is nan'),
+    ('optim_wrapper.optimizer.lr', 'abc', "lr is 'abc'")])
 def test_a_value_that_cannot_be_is_said(folder, key, value, sentence):
     (folder / 'a/one.py').write_text(RECIPE)
     with pytest.raises(InputError, match=f'a/one.py: .*{re.escape(sentence)}'):

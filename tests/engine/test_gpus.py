@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from virtual_cuda import VirtualCuda
 
 from mmvis.cli import describe
 from mmvis.engine import MixedPrecisionOptimWrapper, gpus
@@ -12,7 +13,6 @@ from mmvis.engine.loops import VideoRun
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.models.layers.stages import StageTimer, stage
 from mmvis.ops.roi_align_bags import roi_align
-from virtual_cuda import VirtualCuda
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from mmvis.engine import VISRunner, launch, run_tool
 from mmvis.engine.launch import launcher_variables
 from mmvis.errors import InputError
 
-
 SLURM = dict(SLURM_PROCID='5', SLURM_NTASKS='8', SLURM_LOCALID='1')
 
 

@@ -1,9 +1,9 @@
 """Optimizer groups by layer and the schedule in two stages, through mmengine."""
 import pytest
 import torch
+from helpers.tiny_videomt import tiny_model
 from mmengine.optim import build_optim_wrapper
 
-from helpers.tiny_videomt import tiny_model
 from mmvis.engine import TwoStagePoly
 from mmvis.registry import PARAM_SCHEDULERS
 

@@ -7,15 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers.at_end_tracker import AtEndTracker
+from helpers.toy_tracker import ToyTracker
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from helpers.at_end_tracker import AtEndTracker
-from helpers.resident import needs_proc, resident_kib
-from helpers.toy_tracker import ToyTracker
 from mmvis.engine.loops import Mode, VideoTestLoop, VideoValLoop, feed, run_videos
 from mmvis.errors import InputError
 from mmvis.evaluation.results_writer import ResultsWriter

@@ -9,14 +9,14 @@ from helpers.tiny_vis import make_tiny_dataset
 from helpers.toy_training import toy_config
 
 ROOT = Path(__file__).resolve().parents[2]
-TEST_CONFIG = '''
+TEST_CONFIG = """
 custom_imports = dict(imports=['helpers.toy_tracker'])
 default_scope = 'mmvis'
 model = dict(type='ToyTracker', num_classes=3)
 test_dataloader = dict(
     batch_size=1, num_workers=0, sampler=dict(type='VideoSampler'), collate_fn=dict(type='clip_collate'),
     dataset=dict(type='VISDataset', split='valid', data_root={root!r}, ann_file='valid.json', test_mode=True))
-'''
+"""
 
 
 @pytest.fixture(scope='module')

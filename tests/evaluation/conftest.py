@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from helpers.eval_sets import write_set
 
-
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'eval'
 
 

@@ -168,8 +168,8 @@ def test_what_is_left_of_a_track_stays_one(annotated):
 
 def test_one_mask_a_frame_the_best_in_sum(annotated):
     """IoUs of the first track 0.9 and 7/12, of the second 0.6 and 1/3: together they fit best the other way round."""
-    path = annotated(annotation(1, [range(0, 10)]), annotation(2, [range(2, 12)], number=2))
-    results = [result(1, 0.3, [range(0, 9)]), result(1, 0.4, [range(0, 6)])]
+    path = annotated(annotation(1, [range(10)]), annotation(2, [range(2, 12)], number=2))
+    results = [result(1, 0.3, [range(9)]), result(1, 0.4, [range(6)])]
     assert joined(path, results) == [(0, 0.4, True), (0, 0.3, False)]
     truth = load_ground_truth(path)
     match = match_oracle_identity(truth, truth.videos[7], results)

@@ -30,7 +30,8 @@ def test_all_forms_of_masks_are_read_alike(tmp_path):
         np.testing.assert_array_equal(truth.masks.spans, [[8, 12], [16, 20]])
         np.testing.assert_array_equal(truth.masks.pixels, [8, 0])
     assert truth.category_ids == [2, 5] and truth.names == ['a (2)', 'a (5)']
-    with pytest.raises(ValueError, match='annotation 1: frame 0: counts of segmentations cover 12 pixels, but size 8 x 10 has 80'):
+    sentence = 'annotation 1: frame 0: counts of segmentations cover 12 pixels, but size 8 x 10 has 80'
+    with pytest.raises(ValueError, match=sentence):
         truth_of(dict(size=[8, 10], counts=[8, 4]), tmp_path)
 
 

@@ -219,7 +219,7 @@ def test_target_files_that_are_none(tmp_path, content, sentence):
 
 
 def test_ids_are_named_from_the_smallest_to_the_largest(tmp_path):
-    target = Target(TARGET.videos, {category_id: 'x' for category_id in range(1, 41)}, 'valid.json')
+    target = Target(TARGET.videos, dict.fromkeys(range(1, 41), 'x'), 'valid.json')
     report = check(tmp_path, spoil(lambda r: r[0].update(category_id=99)), target)
     assert 'category_id 99 is not one of the 40 ids 1 to 40 of valid.json' in report.findings[0].sentence
 

@@ -5,8 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
-
 from helpers.toy_results import CATEGORY_IDS, SIZE, VIDEOS, make_frame, make_writer, scores, write_all, write_video
+
 from mmvis.evaluation import official_pickle
 from mmvis.evaluation.results_writer import ResultsWriter
 from mmvis.structures import TrackScore, VideoInfo, decode_rle

@@ -14,8 +14,6 @@ from mmvis.evaluation.masks import read_masks, track_overlap
 from mmvis.evaluation.matching import select
 from mmvis.evaluation.subsets import evaluate_short_long, find_long
 
-
-
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'eval'
 EDGES = json.loads(gzip.decompress((GOLDEN / 'edges.json.gz').read_bytes()))
 SMALL = ['tiny', 'mid20', 'ovis_small', 'longshort']

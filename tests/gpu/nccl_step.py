@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from gpu.systems import build, training_batch  # noqa: E402
 from helpers.tiny_systems import SYSTEMS  # noqa: E402
+
 from mmvis.engine.launch import init_dist  # noqa: E402
 
 

@@ -1,10 +1,11 @@
 """CPU and GPU agree; mixed precision works; two GPUs train as one. Skipped without a GPU: sh tests/gpu/run.sh runs all."""
 import copy
+
 import pytest
 import torch
-
 from gpu.systems import CONFIGS, build, frames, training_batch, video
 from gpu.two_processes import check_two_processes
+
 from mmvis.engine.loops import VideoRun
 from mmvis.models.layers.inference import optimize_for_inference
 

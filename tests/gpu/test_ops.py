@@ -1,10 +1,18 @@
 """The supplied operators give the same outputs and gradients on CUDA as on the CPU."""
 import pytest
 import torch
-from mmvis.ops.deform_attn import ms_deform_attn  # mmvis before mmcv.ops
+from mmcv.ops import (
+    batched_nms,
+    deform_conv2d,
+    modulated_deform_conv2d,
+    nms,
+    roi_align,
+    sigmoid_focal_loss,
+    soft_nms,
+    softmax_focal_loss,
+)
 
-from mmcv.ops import (batched_nms, deform_conv2d, modulated_deform_conv2d, nms, roi_align, sigmoid_focal_loss,
-                      soft_nms, softmax_focal_loss)
+from mmvis.ops.deform_attn import ms_deform_attn  # mmvis before mmcv.ops
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')]
 

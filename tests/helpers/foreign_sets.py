@@ -14,7 +14,7 @@ VIDEOS = ('street', 'yard')
 #: (video, class) -> box x y w h by frame.
 BOXES: Dict[Tuple[str, str], Dict[int, Tuple[int, int, int, int]]] = {
     ('street', 'car'): {t: (4 + 8 * t, 10, 20, 12) for t in range(NUM_FRAMES)},
-    ('street', 'person'): {t: (60, 20, 8, 20) for t in (0, 1, 3, 4)},
+    ('street', 'person'): dict.fromkeys((0, 1, 3, 4), (60, 20, 8, 20)),
     ('yard', 'car'): {t: (30 - 4 * t, 24, 18, 10) for t in range(NUM_FRAMES)}}
 CLASS_IDS = {'car': 1, 'person': 2}
 

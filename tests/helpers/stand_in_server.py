@@ -9,8 +9,8 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 USER, PASSWORD = 'ann', 'very-secret'
-LOGIN_PAGE = '''<form class="login" method="POST"><input type='hidden' name='csrfmiddlewaretoken' value='tok123'>
-<input name="login"><input name="password" type="password"></form>'''
+LOGIN_PAGE = """<form class="login" method="POST"><input type='hidden' name='csrfmiddlewaretoken' value='tok123'>
+<input name="login"><input name="password" type="password"></form>"""
 
 
 class StandIn:

@@ -2,7 +2,7 @@
 from types import ModuleType
 from typing import Dict, NamedTuple, Tuple
 
-from helpers import (tiny_iai, tiny_ifc, tiny_instanceformer, tiny_masktrack, tiny_memcnp, tiny_sipmask, tiny_videomt)
+from helpers import tiny_iai, tiny_ifc, tiny_instanceformer, tiny_masktrack, tiny_memcnp, tiny_sipmask, tiny_videomt
 
 
 class TinySystem(NamedTuple):

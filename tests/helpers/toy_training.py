@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmvis.models.base import FrameReader, VISModel
 from mmvis.registry import HOOKS, MODELS
-from mmvis.structures import FrameInstances, TrackScore, VideoInfo
+from mmvis.structures import FrameInstances, VideoInfo
 
 
 class _Batch(BaseDataPreprocessor):

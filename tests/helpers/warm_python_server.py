@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Mapping, Sequence
 
+import torch
+
 import mmvis.apis  # noqa: F401  (what the tools would import, here once)
 import mmvis.engine  # noqa: F401
 import mmvis.evaluation  # noqa: F401
 import mmvis.models  # noqa: F401
-import torch
 from mmvis.processes import usable_cores
 
 #: A script that takes longer than this many seconds is ended, by SIGALRM.

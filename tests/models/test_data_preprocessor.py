@@ -1,14 +1,14 @@
 """The data preprocessor: pixels, padding, and that samples go to the device of the model."""
 import pytest
 import torch
-from mmengine.structures import InstanceData
-
 from helpers.tiny_systems import SYSTEMS
+from mmengine.structures import InstanceData
+from virtual_cuda import VirtualCuda
+
 from mmvis.datasets import clip_collate
 from mmvis.errors import InputError
 from mmvis.frame_sample import FrameSample, PackedSamples
 from mmvis.models import ClipPreprocessor
-from virtual_cuda import VirtualCuda
 
 
 def make_sample(height, width, num=2):

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+
 from mmvis.ops.crop_split import box_masks, crop, crop_split, split_cells, split_masks
 
 BOXES = torch.tensor([[3, 4, 17.5, 12], [0, 0, 31, 23], [5.2, 3.7, 6.1, 4.4], [-3, -2, 9, 8], [20, 10, 45, 40],

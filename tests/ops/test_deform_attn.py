@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from mmvis.ops.deform_attn import ms_deform_attn  # mmvis before mmcv.ops
-
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction, multi_scale_deformable_attn_pytorch
 from torch.autograd import gradcheck
+
+from mmvis.ops.deform_attn import ms_deform_attn
 
 SHAPES = torch.tensor([[4, 5], [1, 3], [2, 1]])
 STARTS = torch.tensor([0, 20, 23])

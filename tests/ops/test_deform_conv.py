@@ -3,8 +3,6 @@ import math
 
 import pytest
 import torch
-import mmvis  # noqa: F401  (before mmcv.ops)
-
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d, deform_conv2d, modulated_deform_conv2d
 from torch.autograd import gradcheck
 

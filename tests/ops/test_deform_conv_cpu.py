@@ -1,11 +1,12 @@
 """Deformable convolutions made for CPUs against torchvision's."""
 import pytest
 import torch
+from torch import nn
+from torchvision.ops import deform_conv2d
+
 from mmvis.models.layers.deform_conv import DeformConv3x3, FastDeformConv3x3
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.ops.deform_conv_cpu import sampled_deform_conv3x3
-from torch import nn
-from torchvision.ops import deform_conv2d
 
 
 def make(batch=2, channels=16, groups=4, size=(7, 9), spread=4.):

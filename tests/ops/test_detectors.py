@@ -1,11 +1,9 @@
 """Detectors of mmdet run on the supplied operators: proposals, NMS, RoIAlign, masks, losses and gradients."""
 from pathlib import Path
 
+import mmdet.models  # noqa: F401  (registers the detectors)
 import pytest
 import torch
-import mmvis  # noqa: F401  (before mmdet.models)
-
-import mmdet.models  # noqa: F401  (registers the detectors)
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks

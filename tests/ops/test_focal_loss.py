@@ -2,8 +2,6 @@ import math
 
 import pytest
 import torch
-import mmvis  # noqa: F401  (before mmcv.ops)
-
 from mmcv.ops import SigmoidFocalLoss, sigmoid_focal_loss, softmax_focal_loss
 from torch.autograd import gradcheck
 

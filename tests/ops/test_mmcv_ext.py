@@ -58,10 +58,10 @@ def test_an_operator_that_is_not_supplied_says_so():
 
 
 def test_import_is_light():
-    assert run_python('''
+    assert run_python("""
         import mmvis
         print([name for name in ('torch', 'mmcv', 'mmdet', 'mmengine') if name in sys.modules])
-    ''') == ['[]']
+    """) == ['[]']
 
 
 def _origin_in_this_process(_):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from mmvis.ops.nms import nms as own_nms  # mmvis before mmcv.ops
-
 from mmcv.ops import batched_nms, bbox_overlaps, nms, nms_match, soft_nms
+
+from mmvis.ops.nms import nms as own_nms
 
 
 def make_boxes(count, seed, size=60):

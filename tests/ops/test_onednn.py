@@ -1,8 +1,9 @@
 """Packed weights compute what PyTorch's own layers compute."""
 import pytest
 import torch
-from mmvis.ops.onednn import onednn_serves, pack_conv_weight, pack_linear_weight, packed_conv, packed_linear
 from torch.nn import functional as F
+
+from mmvis.ops.onednn import onednn_serves, pack_conv_weight, pack_linear_weight, packed_conv, packed_linear
 
 pytestmark = pytest.mark.skipif(not onednn_serves(torch.zeros(1)), reason='PyTorch was built without oneDNN')
 

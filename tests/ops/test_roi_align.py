@@ -2,8 +2,6 @@ import math
 
 import pytest
 import torch
-import mmvis  # noqa: F401  (before mmcv.ops)
-
 from mmcv.ops import RoIAlign
 from torch.autograd import gradcheck
 

@@ -1,8 +1,9 @@
 """The look-up form of RoIAlign gives torchvision's numbers."""
 import pytest
 import torch
-from mmvis.ops.roi_align_bags import roi_align
 from torchvision.ops import roi_align as reference
+
+from mmvis.ops.roi_align_bags import roi_align
 
 
 def features_and_rois():

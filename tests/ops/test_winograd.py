@@ -1,9 +1,10 @@
 """Winograd convolution against the direct one in float64: every border, and no more rounding than a direct one has."""
 import pytest
 import torch
+from torch.nn import functional as F
+
 from mmvis.ops.onednn import onednn_serves
 from mmvis.ops.winograd import winograd_conv3x3, winograd_pays, winograd_weight
-from torch.nn import functional as F
 
 pytestmark = pytest.mark.skipif(not onednn_serves(torch.zeros(1)), reason='PyTorch was built without oneDNN')
 

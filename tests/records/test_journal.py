@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 import pytest
-
 from helpers.toy_results import VIDEOS, make_writer, write_all, write_video
+
 from mmvis.errors import InputError, InputFileError
 from mmvis.records import journal, results_file
 from mmvis.structures import VideoInfo

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from helpers.toy_results import CATEGORY_IDS, SIZE, VIDEOS, make_frame, scores, write_all
+
 from mmvis.structures import VideoInfo
 
 ROOT = Path(__file__).resolve().parents[2]

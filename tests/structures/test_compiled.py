@@ -2,8 +2,8 @@
 import logging
 
 import pytest
-
 from helpers.full_disk import files_end_at
+
 from mmvis.structures.compiled import CompiledLoop
 
 pytest.importorskip('numba')

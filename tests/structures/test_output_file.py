@@ -8,8 +8,14 @@ import threading
 import pytest
 
 from mmvis.errors import InputError, InputFileError
-from mmvis.structures.output_file import (check_output, check_output_folder, check_outputs, open_output, replacing,
-                                            write_output)
+from mmvis.structures.output_file import (
+    check_output,
+    check_output_folder,
+    check_outputs,
+    open_output,
+    replacing,
+    write_output,
+)
 
 
 def names(folder):

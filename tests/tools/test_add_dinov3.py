@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tiny_videomt import tiny_config, tiny_model
 from safetensors.torch import save_file
 
-from helpers.tiny_videomt import tiny_config, tiny_model
 from mmvis.converters import load_checkpoint
 from mmvis.errors import InputError
 

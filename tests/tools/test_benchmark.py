@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.tiny_videomt import tiny_frames, tiny_model
+
 from mmvis.engine import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,23 +12,23 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pycocotools.coco import COCO
-
 from helpers.full_disk import files_end_at
 from helpers.tiny_videomt import tiny_config, tiny_model
+from pycocotools.coco import COCO
+
 from mmvis.cli import run_tool
 from mmvis.errors import InputError, InputFileError
 from mmvis.structures import decode_rle
 from mmvis.visualization import VideoFile
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = '''
+CONFIG = """
 custom_imports = dict(imports=['helpers.at_end_tracker'])
 default_scope = 'mmvis'
 model = dict(type='ToyTracker', num_classes=25)
 test_dataloader = dict(dataset=dict(type='OVISDataset', split='valid', test_mode=True,
                                     pipeline=[dict(type='ClipResize', scale=(40, 24), rule='mmcv')]))
-'''
+"""
 SIZE, NUM_FRAMES = (48, 64), 7
 
 
@@ -321,12 +321,12 @@ def test_an_overlay_never_replaces_one_of_the_sources(tool, tmp_path):
     assert (tmp_path / 'b.mp4').read_bytes() == before
 
 
-IMAGE_CONFIG = f'''
+IMAGE_CONFIG = f"""
 default_scope = 'mmvis'
 model = {tiny_config('EoMT', num_classes=80, num_instances=5)!r}
 test_dataloader = dict(dataset=dict(type='COCOClipsDataset', split='valid', test_mode=True,
                                     pipeline=[dict(type='ClipResize', scale=(64, 64), rule='fit')]))
-'''
+"""
 IMAGE_MODEL = ('--config', 'eomt.py', '--checkpoint', 'eomt.pth')
 
 

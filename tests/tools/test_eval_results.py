@@ -113,7 +113,8 @@ def test_report_is_whole_and_needs_nothing_else(everything):
 
 @pytest.mark.parametrize('arguments, words', [
     (['none.json', 'none.json'], 'none.json: there is no such file'),
-    (['{results}', '{gt}', '--json', '{gt}/x.json'], 'is not a folder'), (['{results}', '{gt}', '--html', '{gt}'], 'is an input of this run'),
+    (['{results}', '{gt}', '--json', '{gt}/x.json'], 'is not a folder'),
+    (['{results}', '{gt}', '--html', '{gt}'], 'is an input of this run'),
     (['{results}', '{gt}', '--json', '{results}.x', '--html', '{results}.x'], 'given for two outputs'),
     (['{results}', '{gt}', '--benchmark', 'ovis'], 'occlusion must be a list'),
     (['{results}', '{gt}', '--benchmark', 'coco'], 'invalid choice'),

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import cv2
 import pytest
-
 from helpers.full_disk import files_end_at
 from helpers.stand_in_server import PASSWORD, USER, stand_in_server
 from helpers.tiny_vis import CATEGORIES, edit_json, make_tiny_dataset
+
 from mmvis.apis import BENCHMARKS
 from mmvis.datasets import VISDataset, find_tree
 from mmvis.engine import run_tool

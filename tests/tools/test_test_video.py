@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from mmengine.logging import MMLogger
-
 from helpers.tiny_coco import write_coco
 from helpers.tiny_vis import edit_json, make_tiny_dataset
+from mmengine.logging import MMLogger
+
 from mmvis.engine import build_runner, load_config, run_tool
 from mmvis.errors import InputError
 from mmvis.evaluation import Evaluator, Rules, evaluate_results
@@ -26,7 +26,7 @@ from mmvis.structures import decode_rle
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'test_video.py'
 SIZE = (48, 80)
-CONFIG = '''
+CONFIG = """
 custom_imports = dict(imports=['helpers.toy_tracker'])
 default_scope = 'mmvis'
 model = dict(type='ToyTracker', num_classes=3)
@@ -34,7 +34,7 @@ test_dataloader = dict(
     batch_size=1, num_workers=1, sampler=dict(type='VideoSampler'), collate_fn=dict(type='clip_collate'),
     dataset=dict(type='VISDataset', split='valid', data_root={root!r}, ann_file='valid.json', test_mode=True,
                  chunk_size=2))
-'''
+"""
 
 
 @pytest.fixture(scope='module')

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from helpers.tiny_videomt import tiny_config, tiny_frames, tiny_model
+
 from mmvis.converters import load_checkpoint
 from mmvis.converters.safetensors_file import write_folder
 from mmvis.converters.videomt import to_transformers, transformers_config

@@ -219,11 +219,11 @@ def test_two_processes_on_a_cpu_and_resumed(python, config, tmp_path):
 @pytest.fixture
 def cluster(tmp_path):
     """Stand-ins of Slurm's commands: each writes its arguments, and srun the signals that reach it."""
-    for name, action in dict(sbatch='', scontrol='', srun=r'''
+    for name, action in dict(sbatch='', scontrol='', srun=r"""
 trap 'echo USR1 >>"$CALLS"; exit ${CODE:-75}' USR1
 [ -z "${SIGNAL:-}" ] || kill -s "$SIGNAL" $PPID
 for i in 1 2 3 4 5 6 7 8 9 10; do [ -z "${SIGNAL:-}" ] || sleep 0.1; done
-''').items():
+""").items():
         (tmp_path / name).write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$@" >>"$CALLS"\n{action}')
         (tmp_path / name).chmod(0o755)
 

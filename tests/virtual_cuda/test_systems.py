@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.optim import OptimWrapper
-
 from gpu.systems import frames, training_batch, video
 from helpers.tiny_systems import SYSTEMS
 from helpers.tiny_vis import make_tiny_dataset
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+
 from mmvis.apis import VISPredictor
 from mmvis.engine.amp import MixedPrecisionOptimWrapper
 from mmvis.engine.loops import Mode, VideoRun

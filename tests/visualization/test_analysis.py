@@ -2,12 +2,18 @@
 import numpy as np
 import pytest
 import torch
-
 from helpers.full_disk import files_end_at
 from helpers.tiny_instanceformer import tiny_frames, tiny_model, tiny_video
+
 from mmvis.errors import InputError, InputFileError
-from mmvis.visualization.analysis import (AnalysisRecorder, VideoAnalysis, analysis_file, draw_locations,
-                                          embed_in_plane, plot_embeddings)
+from mmvis.visualization.analysis import (
+    AnalysisRecorder,
+    VideoAnalysis,
+    analysis_file,
+    draw_locations,
+    embed_in_plane,
+    plot_embeddings,
+)
 
 
 def test_the_recorder_keeps_every_frame_of_every_track(tmp_path):

@@ -3,8 +3,8 @@ import json
 
 import numpy as np
 import pytest
-
 from helpers.tiny_vis import edit_json, make_tiny_dataset
+
 from mmvis.annotations import load_annotations
 from mmvis.structures import encode_mask
 from mmvis.visualization import track_color

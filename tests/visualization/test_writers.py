@@ -4,8 +4,8 @@ import os
 import cv2
 import numpy as np
 import pytest
-
 from helpers.full_disk import files_end_at
+
 from mmvis.errors import InputError, InputFileError
 from mmvis.visualization import VideoFile, contact_sheet, write_image
 

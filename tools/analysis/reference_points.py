@@ -18,7 +18,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs in a checkout, installed or not
 
 import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+
+# isort: split
 from mmengine.registry import init_default_scope  # noqa: E402
+
 from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.datasets import VISDataset  # noqa: E402
 from mmvis.engine import CfgOptions, load_config  # noqa: E402

@@ -221,7 +221,8 @@ class Parity:
         entries = [dict(video_id=7, score=track.score, category_id=track.label,
                         segmentations=[track.masks.get(t, empty) for t in range(len(frames))]) for track in tracks[:2]]
         probs = torch.stack([joiner.class_probs(tube) for tube in range(len(joiner))])
-        ours = dict(clips=joiner.log, instance_class_probs=probs, instance_mask_area_per_frame=areas, num_predictions=len(verdicts),
+        ours = dict(clips=joiner.log, instance_class_probs=probs, instance_mask_area_per_frame=areas,
+                    num_predictions=len(verdicts),
                     pred_scores=[x.score for x in verdicts], pred_labels=[x.label for x in verdicts],
                     pred_mask_area_per_frame=areas[[x.track_id for x in verdicts]], image_size=list(ORI_SHAPE),
                     json_first_two=[] if pixels else entries)

@@ -16,8 +16,18 @@ from mmvis.structures import VideoInfo, decode_rle
 
 from . import fill
 from .compare import Stage
-from .videos import (IMG_SHAPE, ORI_SHAPE, ellipse, frame_entries, load_official, network_input, results_stages,
-                     run_video, track_frame, training_pairs)
+from .videos import (
+    IMG_SHAPE,
+    ORI_SHAPE,
+    ellipse,
+    frame_entries,
+    load_official,
+    network_input,
+    results_stages,
+    run_video,
+    track_frame,
+    training_pairs,
+)
 
 LOSS = dict(rtol=1e-4, atol=1e-7)
 SCALE = 0.5

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvis.engine import find_config, load_config
-from mmvis.models import Mask2Former, MaskedAttentionSegmenter, MinVIS, VISModel
+from mmvis.models import MaskedAttentionSegmenter, MinVIS, VISModel
 from mmvis.models.layers import query_chain
 from mmvis.models.layers.point_sampling import sample_at_points, unsure_points
 from mmvis.models.layers.query_instances import query_instances

@@ -18,12 +18,10 @@ from mmvis.models.videomt.model import OFFICIAL_DUMMY, VidEoMTState
 from mmvis.records import EndRanking
 from mmvis.structures import VideoInfo, VideoResult, decode_rle, encode_mask
 
-from . import fill
 from .compare import Stage
 from .videomt_data import data_stages
 from .videomt_image import image_stages, transformers_instances
-from .videomt_inputs import (NamedPoints, moving_ellipses, official_weights, raw_layer, raw_video, rgb_frames,
-                             targets_of)
+from .videomt_inputs import NamedPoints, moving_ellipses, official_weights, raw_layer, raw_video, rgb_frames, targets_of
 from .videos import load_official
 
 LOSS = dict(rtol=1e-4, atol=1e-7)
@@ -97,10 +95,9 @@ class Parity:
         embedded = model.backbone.embed(clip)
         yield self.stage('net/patch_embed [T,h,w,C]',
                          model.backbone.patch_embed(clip).unflatten(1, embedded.size))
-        seen = Recorder(model.backbone.blocks, **{
-            'query_updater': model.query_updater, 'norm': model.backbone.norm,
-            'mask_head': model.predictor.mask_head, 'upscale0': model.predictor.upscale[0],
-            'upscale': model.predictor.upscale})
+        seen = Recorder(model.backbone.blocks, query_updater=model.query_updater, norm=model.backbone.norm,
+                        mask_head=model.predictor.mask_head, upscale0=model.predictor.upscale[0],
+                        upscale=model.predictor.upscale)
         layers, size = model.clip_layers(clip[None])
         for name in self.keys('net/block', 'stages'):
             yield self.stage(name, seen.entered[int(name.split()[0][len('net/block'):])][0])

@@ -1,4 +1,7 @@
-"""YouTube-VIS 2022 (the training set of 2021) for VidEoMT: clips of videos and turning images of COCO, one to one, one clip a process."""
+"""YouTube-VIS 2022 (the training set of 2021) for VidEoMT: clips of videos and turning images of COCO, one to one.
+
+One clip a process.
+"""
 _base_ = ['./ytvis2022.py', './videomt_pipelines.py']
 
 video_clips = dict(type='YTVIS2022Dataset', split='train', data_root='data', clip={{_base_.clip_of_5}},

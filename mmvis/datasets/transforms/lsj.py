@@ -57,6 +57,7 @@ class ClipLSJ(ClipTransform):
         factors = np.array([new_w / width, new_h / height] * 2, np.float32)
         resized = replace(
             frame, image=resize_image(frame.image, (new_h, new_w), 'pillow'),
-            boxes=clip_boxes(frame.boxes * factors, new_h, new_w), masks=resize_masks(frame.masks, (new_h, new_w), 'detr' if self.rule == 'eomt' else self.rule),
+            boxes=clip_boxes(frame.boxes * factors, new_h, new_w),
+            masks=resize_masks(frame.masks, (new_h, new_w), 'detr' if self.rule == 'eomt' else self.rule),
             polygons=move_polygons(frame.polygons, lambda xy: xy * factors[:2].astype(np.float64)))
         return self.crop.apply(resized, window, inclusive)

@@ -28,7 +28,6 @@ from .masks import CroppedMask, MaskUpsampler, claim, make_disjoint, paint
 from .memory import LSTTMemory
 from .targets import frame_targets
 
-
 #: Frames after which, in a stream without end, the slot of an absent identity may be given away.
 STREAM_AGE = 100
 

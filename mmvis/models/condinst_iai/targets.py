@@ -1,6 +1,6 @@
 """Which point of the feature pyramid learns which object (FCOS, Tian et al. 2019; CondInst, Tian et al. 2020)."""
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import torch
 from torch import Tensor

@@ -71,11 +71,11 @@ class ClipEncoder(nn.Module):
         Returns:
             Tokens [B * T, P, C] after the last *receive* and memory tokens [B * T, M, C] after the last *communicate*.
         """
-        for index in range(len(self.receive)):
-            if index > 0:
-                received = self._receive(index, tokens, memory, pos, padding)
+        for following in range(1, len(self.receive) + 1):
             tokens, memory = received.split([pos.shape[1], len(self.memory)], dim=1)
-            memory = self._communicate(index, memory, num_frames)
+            memory = self._communicate(following - 1, memory, num_frames)
+            if following < len(self.receive):
+                received = self._receive(following, tokens, memory, pos, padding)
         return tokens, memory
 
     def _receive(self, index: int, tokens: Tensor, memory: Tensor, pos: Tensor, padding: Optional[Tensor]) -> Tensor:

@@ -11,7 +11,6 @@ from torchvision.ops import box_convert, generalized_box_iou
 from mmvis.frame_sample import FrameSample
 from mmvis.ops.transfer import constant_like, on_device, to_host
 
-
 #: An absent object has a box of this size: it is a target all the same (DETR's log of 0 is thus avoided).
 _ABSENT = 1e-6
 #: Slots and objects that belong together, int64 [N] each, slots ascending.

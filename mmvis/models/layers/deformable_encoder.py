@@ -86,7 +86,8 @@ class DeformableAttention(nn.Module):
         references = references[:, :, None, :, None].expand(-1, -1, -1, -1, self.num_points, -1).contiguous()
         shapes = torch.tensor(tokens.shapes)
         if references.shape[-1] == 2:
-            sizes = constant_like(references, tuple(tuple(shape)[::-1] for shape in tokens.shapes))[:, None].expand_as(offsets[0, 0]).contiguous()
+            sizes = constant_like(references, tuple(tuple(shape)[::-1] for shape in tokens.shapes))
+            sizes = sizes[:, None].expand_as(offsets[0, 0]).contiguous()
             locations = references + offsets / sizes
         else:
             locations = references[..., :2] + offsets / self.num_points * references[..., 2:] * 0.5

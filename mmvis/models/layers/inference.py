@@ -13,8 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmvis.errors import InputError
-from mmvis.ops.onednn import (NO_BFLOAT16, cpu_has_bfloat16, onednn_serves, pack_conv_weight, pack_linear_weight,
-                              packed_conv, packed_linear)
+from mmvis.ops.onednn import (
+    NO_BFLOAT16,
+    cpu_has_bfloat16,
+    onednn_serves,
+    pack_conv_weight,
+    pack_linear_weight,
+    packed_conv,
+    packed_linear,
+)
 from mmvis.ops.winograd import winograd_conv3x3, winograd_pays, winograd_weight
 
 _DTYPES = {'fp32': torch.float32, 'tf32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}

@@ -159,7 +159,8 @@ class MaskTrackRPNHead(nn.Module):
                 cls_losses[level] = cls_losses[level] + F.binary_cross_entropy_with_logits(
                     cls[torch.cat([pos, neg])], target, reduction='sum')
                 if len(pos):
-                    goal = encode(level_anchors[level][pos], gt_boxes[b][to_device(gt_index[pos_here], cls.device)], self.target_stds)
+                    goal = encode(level_anchors[level][pos], gt_boxes[b][to_device(gt_index[pos_here], cls.device)],
+                                  self.target_stds)
                     reg_losses[level] = reg_losses[level] + smooth_l1(reg[pos], goal, self.smoothl1_beta)
         scale_cls, scale_reg = (weight / max(total, 1) for weight in self.loss_weights)
         return dict(loss_rpn_cls=[x * scale_cls for x in cls_losses], loss_rpn_reg=[x * scale_reg for x in reg_losses])

@@ -2,7 +2,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 #: Weight of a cosine in the contrastive loss and in association: 1 / temperature.

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from ..layers.deform_conv import DeformConv3x3
 
 
-
 def conv_tower(num_convs: int, in_channels: int, channels: int, num_groups: int = 32,
                last_relu: bool = True) -> nn.ModuleList:
     """``num_convs`` blocks of 3x3 convolution without bias, group norm and ReLU (the last one on demand without)."""

@@ -6,7 +6,6 @@ import numpy as np
 from mmvis.structures import RLE, encode_crop
 
 
-
 def encode_masks(probabilities: np.ndarray, factor: float, size: Tuple[int, int], threshold: float = 0.5,
                  ratio_of_sizes: bool = True) -> List[RLE]:
     """RLEs of masks that are resized bilinearly, cut at the right and bottom border, and thresholded.

@@ -6,7 +6,6 @@ Numbers follow the official code (github.com/JialeCao001/SipMask, folder SipMask
 """
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-import torch
 from torch import Tensor
 
 from mmvis.errors import InputError

@@ -12,8 +12,8 @@ import pytest
 from helpers.iou_linker import linked_results, perfect_results
 
 from mmvis.datasets.sample_set import CATEGORIES, make, make_sample
-from mmvis.evaluation import evaluate_results
 from mmvis.errors import InputError
+from mmvis.evaluation import evaluate_results
 from mmvis.structures import decode_rle
 
 MAKE_SAMPLE = Path(__file__).parents[3] / 'tools' / 'make_sample.py'

@@ -1,12 +1,10 @@
 import cv2
 import numpy as np
 import pytest
-import mmvis  # noqa: F401  first: mmdet asks for the operators that it supplies
+from helpers.transform_clips import make_clip, same_frames
 from mmdet.datasets.transforms import PhotoMetricDistortion
 
 from mmvis.datasets.transforms import ClipBlur, ClipColorJitter, ClipColorShift, ClipPhotometric
-
-from helpers.transform_clips import make_clip, same_frames
 
 
 def test_photometric_equals_mmdet():

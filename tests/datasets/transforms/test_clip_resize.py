@@ -2,14 +2,12 @@ import mmcv
 import numpy as np
 import pytest
 import torch
-import mmvis  # noqa: F401  first: mmdet asks for the operators that it supplies
+from helpers.transform_clips import assert_valid, make_clip
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image
 from torchvision.transforms import v2
 
 from mmvis.datasets.transforms import ClipResize, resized_shape
-
-from helpers.transform_clips import assert_valid, make_clip
 
 SIZES = [(h, w) for h in range(97, 1300, 83) for w in range(101, 1300, 79)]
 

@@ -1,14 +1,21 @@
 """What all clip transforms have in common, and flip, crop, pad, choice by hand."""
 import numpy as np
 import pytest
+from helpers.transform_clips import assert_frames_equal, assert_valid, make_clip, same_frames
 
 from mmvis.datasets.clip import pack_clip
-from mmvis.datasets.transforms import (ClipBoxesFromMasks, ClipClampBoxes, ClipCompose, ClipCrop, ClipFlip, ClipPad,
-                                       ClipRandomChoice, ClipResize)
+from mmvis.datasets.transforms import (
+    ClipBoxesFromMasks,
+    ClipClampBoxes,
+    ClipCompose,
+    ClipCrop,
+    ClipFlip,
+    ClipPad,
+    ClipRandomChoice,
+    ClipResize,
+)
 from mmvis.datasets.transforms.boxes import masks_to_boxes
 from mmvis.registry import TRANSFORMS
-
-from helpers.transform_clips import assert_frames_equal, assert_valid, make_clip, same_frames
 
 SCALES = [(120, 30), (120, 60), (120, 72)]
 GEOMETRIC = dict(

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
+from helpers.transform_clips import assert_frames_equal, assert_valid, make_clip
 
 from mmvis.datasets.transforms import ClipCompose, ClipRepeat, ClipShuffle, ClipWarp
-
-from helpers.transform_clips import assert_frames_equal, assert_valid, make_clip
 
 
 def test_quarter_turn_equals_rot90():

@@ -6,8 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvis.models.backbones.vit import (Attention, ConvStem, MAEViT, ViT, attend, resize_patch_kernel, rotate,
-                                          rotation_table, sincos_table)
+from mmvis.models.backbones.vit import (
+    Attention,
+    ConvStem,
+    MAEViT,
+    ViT,
+    attend,
+    resize_patch_kernel,
+    rotate,
+    rotation_table,
+    sincos_table,
+)
 from mmvis.models.layers.inference import FastLinear, optimize_for_inference
 
 

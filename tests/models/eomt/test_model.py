@@ -4,8 +4,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-
 from helpers.tiny_videomt import tiny_frames, tiny_model, tiny_samples
+
 from mmvis.models.layers.query_instances import query_instances
 from mmvis.structures import VideoInfo, decode_rle
 

@@ -1,9 +1,9 @@
 """Patches that say what they show: the start of a training from scratch."""
 import pytest
 import torch
+from helpers.tiny_videomt import tiny_model
 from mmengine.structures import InstanceData
 
-from helpers.tiny_videomt import tiny_model
 from mmvis.frame_sample import FrameSample
 from mmvis.models.eomt import PatchClassifier
 

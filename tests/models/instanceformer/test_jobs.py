@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmengine.optim import build_optim_wrapper
 
-from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmvis.datasets.categories import OVIS, YTVIS_2019
 from mmvis.datasets.coco_categories import COCO
 from mmvis.engine import load_config

@@ -4,8 +4,8 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-
 from helpers.tiny_instanceformer import SIZE, tiny_sample
+
 from mmvis.models.instanceformer.losses import box_losses, class_loss, contrastive_loss, mask_losses
 from mmvis.models.instanceformer.matching import ClipTargets, clip_targets, match_layers
 

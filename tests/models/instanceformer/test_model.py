@@ -4,9 +4,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_instanceformer import (
+    MEMORY,
+    NUM_CLASSES,
+    SIZE,
+    tiny_batch,
+    tiny_config,
+    tiny_frames,
+    tiny_model,
+    tiny_video,
+)
 
-from helpers.tiny_instanceformer import (MEMORY, NUM_CLASSES, SIZE, tiny_batch, tiny_config, tiny_frames, tiny_model,
-                                         tiny_video)
 from mmvis.models.instanceformer.losses import contrastive_loss, looks_loss
 from mmvis.models.instanceformer.matching import ClipTargets, clip_targets
 from mmvis.models.instanceformer.model import next_reference

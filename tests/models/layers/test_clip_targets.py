@@ -1,7 +1,7 @@
 """The objects of a clip as rows."""
 import torch
-
 from helpers.tiny_videomt import tiny_samples
+
 from mmvis.models.layers.clip_targets import clip_targets
 
 

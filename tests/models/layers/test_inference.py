@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.models import FPN, ResNet
 from helpers.tiny_videomt import tiny_frames, tiny_model
+from mmdet.models import FPN, ResNet
+from torch import nn
+
 from mmvis.engine import load_config
 from mmvis.models import MaskTrackRCNN  # noqa: F401  (registers it)
 from mmvis.models.layers import inference
-from mmvis.models.layers.inference import (FastAttention, FastConv2d, FastLinear, compile_parts,
-                                            optimize_for_inference)
+from mmvis.models.layers.inference import FastAttention, FastConv2d, FastLinear, compile_parts, optimize_for_inference
 from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo, decode_rle
-from torch import nn
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / 'tools'))

@@ -5,8 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from mmvis.models.layers.legacy_boxes import (InclusiveRoIExtractor, box_area, box_iou, clip, decode, encode, jitter,
-                                              nms, roi_levels)
+from mmvis.models.layers.legacy_boxes import (
+    InclusiveRoIExtractor,
+    box_area,
+    box_iou,
+    clip,
+    decode,
+    encode,
+    jitter,
+    nms,
+    roi_levels,
+)
 
 
 def random_boxes(num: int, seed: int = 0, size: float = 60.) -> torch.Tensor:

@@ -80,7 +80,8 @@ def test_tubes_are_compared_over_all_frames():
 def test_without_objects_there_are_no_pairs():
     logits, masks, targets = clip([[1, 1]])
     none = ClipTargets(targets.labels[:0], targets.instance_ids[:0], targets.present[:0], targets.masks[:0])
-    for pairs in (match_tubes(MatchingCost(), logits[0], masks, none), match_consistent(MatchingCost(), [logits], [masks], [none])[0],
+    for pairs in (match_tubes(MatchingCost(), logits[0], masks, none),
+                  match_consistent(MatchingCost(), [logits], [masks], [none])[0],
                   *match_frames(MatchingCost(), logits, masks, none)):
         assert [x.tolist() for x in pairs] == [[], []] and all(x.dtype == torch.int64 for x in pairs)
 

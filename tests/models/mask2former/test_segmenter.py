@@ -3,10 +3,10 @@ import copy
 
 import pytest
 import torch
-from torch.nn import functional as F
-
 from helpers.tiny_segmenter import tiny_model, tiny_segmenter
 from helpers.tiny_videomt import tiny_frames, tiny_samples
+from torch.nn import functional as F
+
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.models.layers.query_instances import query_instances
 from mmvis.models.mask2former.decoder import hidden_places

@@ -2,11 +2,11 @@
 import json
 
 import torch
-from mmengine.config import Config
-
 from helpers.resident import needs_proc, resident_kib
 from helpers.tiny_masktrack import NUM_CLASSES, tiny_config, tiny_model
 from helpers.tiny_vis import make_tiny_dataset
+from mmengine.config import Config
+
 from mmvis.engine import build_runner
 from mmvis.evaluation import ResultsWriter
 

@@ -6,8 +6,14 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from torchvision.ops import generalized_box_iou_loss
 
 from mmvis.models.memcnp.losses import box_mixture_loss, contrastive_loss, cosine_logits, giou_loss
-from mmvis.models.memcnp.targets import (ASSIGNERS, CentreAssigner, PointTargets, UncertaintyAssigner, memory_boxes,
-                                         point_targets)
+from mmvis.models.memcnp.targets import (
+    ASSIGNERS,
+    CentreAssigner,
+    PointTargets,
+    UncertaintyAssigner,
+    memory_boxes,
+    point_targets,
+)
 from mmvis.models.memcnp.tracker import CosineTracker
 from mmvis.models.sipmask.points import level_points
 

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 import torch
-
 from helpers.tiny_segmenter import NUM_CLASSES, tiny_model
 from helpers.tiny_videomt import tiny_frames, tiny_samples
+
 from mmvis.models.layers.query_chain import next_in_chain
 from mmvis.models.mask2former.losses import frames_as_images
 from mmvis.models.mask2former.segmenter import FramePredictions

@@ -4,8 +4,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-
 from helpers.tiny_videomt import NUM_CLASSES, tiny_frames, tiny_model, tiny_samples
+
 from mmvis.models import VidEoMT
 from mmvis.models.layers.inference import optimize_for_inference
 from mmvis.models.videomt.model import OFFICIAL_DUMMY
