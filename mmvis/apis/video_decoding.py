@@ -14,7 +14,7 @@ from mmvis.visualization.writers import quiet_opencv
 
 try:  # the extra [video]
     import av
-    av.VideoFrame.rotation
+    _ = av.VideoFrame.rotation
 except (ImportError, AttributeError):  # absent, or older than what tells of turned frames
     av = None
 

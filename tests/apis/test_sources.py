@@ -80,7 +80,8 @@ def test_a_file_named_by_digits_is_no_camera(folder, monkeypatch):
     ('gone.mp4', FileNotFoundError, 'no file or folder gone.mp4. A camera is given by its number'),
     ('gone/*.jpg', FileNotFoundError, r'No file is named like gone/\*.jpg'),
     ('frames/*', ValueError, 'also stands for frames/notes.txt'),
-    ('frames/notes.txt', ValueError, 'frames/notes.txt cannot be opened as a video: it is damaged or none, or (PyAV|OpenCV) lacks its codec'),
+    ('frames/notes.txt', ValueError,
+     'frames/notes.txt cannot be opened as a video: it is damaged or none, or (PyAV|OpenCV) lacks its codec'),
     ('.', ValueError, r'The folder \. holds no pictures .*; perhaps frames is meant'),
     (77, OSError, 'camera 77 cannot be opened'), ('77', OSError, 'camera 77 cannot be opened'),
     ('rtsp://127.0.0.1:9/x', OSError, 'rtsp://127.0.0.1:9/x cannot be opened')])

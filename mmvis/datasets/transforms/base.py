@@ -6,7 +6,6 @@ import numpy as np
 from mmvis.datasets.clip import Clip, ClipFrame
 from mmvis.registry import TRANSFORMS
 
-
 #: As ``ClipFrame`` has them.
 Polygons = Optional[List[Optional[List[np.ndarray]]]]
 

@@ -3,7 +3,6 @@ from dataclasses import dataclass, field
 from typing import Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mmvis.records import EndRanking, MaskStore, Record, best_of_row, enlarge_and_encode

@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from virtual_cuda import VirtualCuda
 
 from mmvis.models.layers.end_results import RowsState
 from mmvis.models.layers.mask_packing import as_numpy, pack_on_device
 from mmvis.records import EndRanking, pack_rows
 from mmvis.structures import VideoInfo
-from virtual_cuda import VirtualCuda
 
 
 def scene(seed, rows=12, size=(24, 40), dtype=torch.float32):
