@@ -1,4 +1,5 @@
 """A wheel works without a checkout, and asks for the mmcv that fits."""
+import functools
 import os
 import runpy
 import shutil
@@ -13,6 +14,7 @@ import setuptools.command.build_py  # noqa: F401  (before the test takes the pat
 from mmvis.visualization import write_image
 
 ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = set((ROOT / 'models').glob('*_sample.pth'))
 #: One process: importing PyTorch takes longer than all the rest.
 SCRIPT = """
 import pathlib, runpy, sys
@@ -35,20 +37,23 @@ print('shipped to', predictor.classes)
 
 def test_a_wheel_runs_from_an_empty_folder(tmp_path):
     copy, target, folder = tmp_path / 'copy', tmp_path / 'target', tmp_path / 'here'
-    copy.mkdir()
-    for name in ('mmvis', 'configs', 'tools', 'models', 'setup.py', 'pyproject.toml', 'requirements.txt', 'README.md'):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns('__pycache__'))
-        else:
-            shutil.copy(source, copy)
+    (copy / 'models').mkdir(parents=True)
+    for name in ('mmvis', 'configs', 'tools'):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns('__pycache__'))
+    for file in (*(ROOT / name for name in ('setup.py', 'pyproject.toml', 'requirements.txt', 'README.md')),
+                 *sorted(SAMPLES), ROOT / 'models' / 'checkpoints.json', ROOT / 'models' / 'README.md'):
+        shutil.copy(file, copy / file.relative_to(ROOT))
     (copy / 'models' / 'private.pth').write_bytes(b'of the one who builds')
-    subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', '--no-index', '--no-deps', '--no-build-isolation',
-                    '--disable-pip-version-check', '--no-compile', '--target', str(target), str(copy)], check=True)
+    run = functools.partial(subprocess.run, check=True, env=dict(os.environ, OMP_NUM_THREADS='1'), capture_output=True)
+    run([sys.executable, '-c', 'from setuptools import build_meta; build_meta.build_wheel("..")'], cwd=copy)
+    wheel, = tmp_path.glob('*.whl')
+    run([sys.executable, '-m', 'pip', 'install', '-q', '--no-index', '--no-deps', '--disable-pip-version-check',
+         '--no-compile', '--target', str(target), str(wheel)])
     shutil.rmtree(copy)
     shipped = target / 'mmvis' / '_shipped'
     assert sorted(path.name for path in shipped.iterdir()) == ['configs', 'models', 'tools']
     assert not (shipped / 'models' / 'private.pth').exists()
+    assert SAMPLES <= {ROOT / path.relative_to(shipped) for path in (shipped / 'models').iterdir()}
     for kind in ('configs', 'tools'):
         files = {path.relative_to(ROOT) for path in (ROOT / kind).rglob('*.py')}
         assert files == {path.relative_to(shipped) for path in (shipped / kind).rglob('*.py')}
@@ -57,7 +62,7 @@ def test_a_wheel_runs_from_an_empty_folder(tmp_path):
         picture = np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
         write_image(folder / 'frames' / f'{number}.png', picture)
     done = subprocess.run([sys.executable, '-c', SCRIPT, target], cwd=folder, capture_output=True, text=True,
-                          env=dict(os.environ, PYTHONPATH=str(target)))
+                          env=dict(os.environ, PYTHONPATH=str(target), OMP_NUM_THREADS='1'))
     assert done.returncode == 0, done.stdout + done.stderr
     assert '2 frames, ' in done.stdout and "shipped to ('disc'" in done.stdout
     assert (folder / 'output/demo/results.json').is_file() and (folder / 'output/demo/overlay.mp4').is_file()
