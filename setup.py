@@ -13,6 +13,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+#: What the server of ``mmvis view`` runs on.
+VIEW = ['starlette>=0.40', 'uvicorn>=0.30']
 
 
 def read_version() -> str:
@@ -71,7 +73,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmvis', 'mmvis.*']),
-    package_data={'mmvis': ['models/*/README.md']},
+    package_data={'mmvis': ['models/*/README.md', 'view/static/*']},
     cmdclass={'build_py': BuildWithShipped},
     entry_points={'console_scripts': ['mmvis = mmvis.__main__:main']},
     python_requires='>=3.10,<3.14',
@@ -80,8 +82,9 @@ setup(
         'full': ['mmcv>=2.0.0,<2.2.0'],
         'supervision': ['supervision>=0.25', 'pandas>=2'],
         'video': ['av>=16'],
-        'tests': ['av>=16', 'pytest>=7', 'pytest-xdist>=3.5', 'hypothesis>=6', 'timm>=1.0.15', 'supervision>=0.25',
-                  'pandas>=2', 'ruff>=0.8', 'mypy>=1.13',
+        'view': VIEW,
+        'tests': [*VIEW, 'playwright>=1.40', 'av>=16', 'pytest>=7', 'pytest-xdist>=3.5', 'hypothesis>=6', 'timm>=1.0.15',
+                  'supervision>=0.25', 'pandas>=2', 'ruff>=0.8', 'mypy>=1.13',
                   # the network of VidEoMT there is compared with ours
                   'transformers>=5.24'],
     },

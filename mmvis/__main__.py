@@ -28,6 +28,7 @@ COMMANDS: Dict[str, str] = {
     'config': 'print_config.py',
     'download': 'download_checkpoint.py',
     'visualize': 'visualize_results.py',
+    'view': 'view.py',
     'check': 'check_results.py',
     'zip': 'make_submission.py',
     'upload': 'upload_results.py',

@@ -15,7 +15,7 @@ from mmvis.errors import InputError, InputMissingError
 
 ROOT = Path(__file__).resolve().parents[1]
 LIGHT = ('check_results', 'eval_results', 'make_sample', 'make_submission', 'split_dataset', 'upload_results',
-         'visualize_results')
+         'view', 'visualize_results')
 
 
 def raising(error):

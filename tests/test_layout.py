@@ -12,7 +12,8 @@ SOURCES = MODULES + sorted((ROOT / 'tools').rglob('*.py'))
 
 # A part may import itself and every part of a lower rank; parts of one rank do not know each other, but for the pairs below.
 RANK = {'version': 0, 'registry': 0, 'cli': 0, 'structures': 0, 'annotations': 1, 'records': 1, 'ops': 2, 'models': 3,
-        'converters': 3, 'formats': 3, 'datasets': 4, 'evaluation': 4, 'engine': 5, 'visualization': 6, 'apis': 6}
+        'converters': 3, 'formats': 3, 'datasets': 4, 'evaluation': 4, 'engine': 5, 'visualization': 6, 'apis': 6,
+        'view': 7}
 # What exported models and the readers of files run on.
 LIGHT = ('structures', 'annotations', 'records')
 HEAVY = {'torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'cv2', 'scipy', 'sklearn', 'matplotlib'}

@@ -97,7 +97,7 @@ def read_truth(path: Path, frames: Optional[Path]) -> VideoSet:
 
 def read_tracks(args: argparse.Namespace) -> VideoSet:
     """The tracks of a results file, as annotations to be corrected."""
-    from mmvis.visualization.results import read_results  # noqa: PLC0415  (brings OpenCV's drawing along)
+    from mmvis.visualization.tracks import read_results  # noqa: PLC0415  (brings OpenCV's drawing along)
     videos = FORMATS['ytvis'].read(args.annotations, args.frames)
     drawing = read_results(args.source, load_annotations(str(args.annotations)),
                            {video.video_id for video in videos.videos}, args.thresh)

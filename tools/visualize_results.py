@@ -19,15 +19,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-from mmvis.annotations import AnnotationIndex, VideoRecord, load_annotations  # noqa: E402
+from mmvis.annotations import VideoRecord, load_annotations  # noqa: E402
 from mmvis.cli import ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402
 from mmvis.datasets.trees import frame_below  # noqa: E402
 from mmvis.errors import InputError, shown  # noqa: E402
 from mmvis.structures.output_file import check_output, check_output_folder  # noqa: E402
 from mmvis.visualization import VideoFile, write_image  # noqa: E402
-from mmvis.visualization.names import check_apart, frame_names, video_names  # noqa: E402
-from mmvis.visualization.results import Drawing, draw_sheet, draw_video, match_colours, read_ground_truth, read_results  # noqa: E402
+from mmvis.visualization.chosen import choose_videos, frame_folder  # noqa: E402
+from mmvis.visualization.names import check_apart, frame_names  # noqa: E402
+from mmvis.visualization.results import draw_sheet, draw_video  # noqa: E402
+from mmvis.visualization.tracks import Drawing, match_colours, read_ground_truth, read_results  # noqa: E402
 
 _PICTURES = ('.jpg', '.jpeg', '.png')
 
@@ -52,26 +54,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--width', type=number_in(1, 8192), default=320,
                         help='of a frame in a sheet, pixels (%(default)d)')
     return parser.parse_args()
-
-
-def choose_videos(index: AnnotationIndex, wanted: Sequence[str]) -> List[tuple]:
-    """(record, name of its files) of the wanted videos, in the order of the file."""
-    records = [index.video(position) for position in range(len(index))]
-    pairs = list(zip(records, video_names(records)))
-    if not wanted:
-        return pairs
-    known = {text for record, name in pairs for text in (str(record.video_id), name)}
-    for text in wanted:
-        if text not in known:
-            raise InputError(f'{index.meta["ann_file"]} has no video {text!r}; its first is {pairs[0][0].video_id} '
-                             f'({pairs[0][1]}).')
-    return [(record, name) for record, name in pairs if str(record.video_id) in wanted or name in wanted]
-
-
-def frame_folder(folder: str, video: VideoRecord) -> str:
-    """The folder, or the level JPEGImages below it."""
-    inner = Path(folder) / 'JPEGImages'
-    return str(inner) if not os.path.isfile(Path(folder) / video.file_names[0]) and inner.is_dir() else folder
 
 
 def write_video(args: argparse.Namespace, video: VideoRecord, name: str, drawings: List[Drawing],
@@ -115,7 +97,7 @@ def main() -> None:
     if one_sheet and args.format != 'sheet':
         raise InputError(f'--out {args.out} is one picture: this needs --format sheet.')
     index = load_annotations(args.annotations)
-    chosen = choose_videos(index, args.videos)
+    chosen = choose_videos([index.video(position) for position in range(len(index))], args.videos, args.annotations)
     check_out(args, chosen, one_sheet)
     ids = {video.video_id for video, _ in chosen}
     drawings = [read_results(args.results, index, ids, args.thresh)]

@@ -195,11 +195,14 @@ class Evaluator:
                                 self.entries, self.rules)
             return accumulate(matches, self.truth, self.rules, self.category_ids)
 
-    def errors(self) -> ErrorBreakdown:
-        """What is wrong with the results at IoU 0.5."""
+    def find_errors(self) -> List[VideoErrors]:
+        """What is wrong with the results at IoU 0.5, video by video."""
         with no_garbage_collection():
-            videos = share_out(_find_errors, self.matches, self.workers, self.truth, self.entries)
-        return summarize_errors(videos, len(self.truth.names))
+            return share_out(_find_errors, self.matches, self.workers, self.truth, self.entries)
+
+    def errors(self) -> ErrorBreakdown:
+        """How much of each kind is wrong with the results at IoU 0.5."""
+        return summarize_errors(self.find_errors(), len(self.truth.names))
 
 
 def _track(video_id: Union[int, str], truth: GroundTruth, entries: Dict[Any, List[Entry]],

@@ -8,7 +8,7 @@ from mmvis.annotations import load_annotations
 from mmvis.structures import FrameInstances, encode_mask
 from mmvis.visualization import draw_frame, track_color
 from mmvis.visualization.appearance import AppearanceOrder
-from mmvis.visualization.results import read_results
+from mmvis.visualization.tracks import read_results
 
 SIZE = (48, 80)
 

@@ -8,7 +8,8 @@ from helpers.tiny_vis import edit_json, make_tiny_dataset
 from mmvis.annotations import load_annotations
 from mmvis.structures import encode_mask
 from mmvis.visualization import track_color
-from mmvis.visualization.results import draw_sheet, draw_video, match_colours, read_ground_truth, read_results
+from mmvis.visualization.results import draw_sheet, draw_video
+from mmvis.visualization.tracks import match_colours, read_ground_truth, read_results
 
 SIZE = (48, 80)
 
