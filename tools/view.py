@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('files', nargs='+', metavar='FILE',
                         help='results files (none or several), the annotation file, and last the folder of the frames')
     parser.add_argument('--host', default='127.0.0.1', metavar='H',
-                        help='address to serve on; any but this machine\'s own asks for a token (%(default)s)')
+                        help="address to serve on; any but this machine's own asks for a token (%(default)s)")
     parser.add_argument('--port', type=number_in(0, 65535), default=0, metavar='N', help='default: a free one')
     parser.add_argument('--no-browser', action='store_true', help='print the address and open nothing')
     parser.add_argument('--videos', nargs='+', metavar='V', help='ids or folder names; default: all')

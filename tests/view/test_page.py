@@ -4,7 +4,6 @@ import json
 import re
 
 import numpy as np
-import pytest
 from helpers.tiny_vis import make_tiny_dataset
 from pycocotools import mask as coco_mask
 
@@ -135,8 +134,8 @@ def decoded(track, frame):
 def test_keys(page, site):
     open_video(page, site)
     page.get_by_label('others.json').uncheck()
-    for key, frame in (('ArrowRight', 1), ('ArrowRight', 2), ('ArrowLeft', 1), ('End', 5), ('ArrowRight', 5), ('Home', 0), ('n', 1),
-                       ('n', 3), ('p', 1)):
+    for key, frame in (('ArrowRight', 1), ('ArrowRight', 2), ('ArrowLeft', 1), ('End', 5), ('ArrowRight', 5),
+                       ('Home', 0), ('n', 1), ('n', 3), ('p', 1)):
         page.keyboard.press(key)
         wait_for_frame(page, frame)
     assert 'missed' in page.locator('#error').inner_text()
@@ -270,7 +269,7 @@ def test_narrow_dark_and_by_keyboard_alone(browser, site):
     page.keyboard.press('ArrowRight')
     wait_for_frame(page, 1)
     wide = page.evaluate('document.documentElement.scrollWidth')
-    back, ink = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ('backgroundColor', 'color'))
+    back, ink = (page.evaluate(f'getComputedStyle(document.body).{name}') for name in ('backgroundColor', 'color'))
     page.close()
     assert wide <= 360
     assert contrast(back, ink) > 7

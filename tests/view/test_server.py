@@ -84,7 +84,8 @@ def test_only_questions_are_answered(make, serve):
 
 # -- frames
 
-@pytest.mark.parametrize('name', ['../secret.jpg', '/etc/hostname', 'video_0/../../../secret.jpg', '..', 'link.jpg', 'folder/a.jpg'])
+@pytest.mark.parametrize('name', ['../secret.jpg', '/etc/hostname', 'video_0/../../../secret.jpg', '..', 'link.jpg',
+                                  'folder/a.jpg'])
 def test_frames_do_not_leave_their_folder(make, serve, tmp_path, name):
     cv2.imwrite(str(tmp_path / 'secret.jpg'), np.full((48, 80, 3), 255, np.uint8))
     (tmp_path / 'elsewhere').mkdir()
