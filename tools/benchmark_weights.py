@@ -1,10 +1,22 @@
 """Random weights that see ten objects a frame, so that a benchmark without a checkpoint does the work of a real video."""
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Tuple, Union
 
 import torch
 from torch import nn
 
-from mmvis.models import IFC, CondInstIAI, InstanceFormer, MaskTrackRCNN, MemCNP, SipMaskVIS, VidEoMT, VISModel
+from mmvis.models import (
+    IFC,
+    CondInstIAI,
+    EoMT,
+    InstanceFormer,
+    Mask2Former,
+    MaskTrackRCNN,
+    MemCNP,
+    MinVIS,
+    SipMaskVIS,
+    VidEoMT,
+    VISModel,
+)
 
 
 def masktrack_rcnn(model: MaskTrackRCNN) -> None:
@@ -117,9 +129,13 @@ class Blobs(nn.Module):
 
     def forward(self, queries: torch.Tensor, patches: torch.Tensor, size: Tuple[int, int]) -> Tuple[torch.Tensor, ...]:
         logits, masks = self.layer(queries, patches, size)
+        return logits, self.smooth(masks)
+
+    def smooth(self, masks: torch.Tensor) -> torch.Tensor:
+        """Mask logits [N, Q, h4, w4], in place."""
         if self.blobs.shape != masks.shape[1:]:
             self.blobs = self._draw(*masks.shape[1:]).to(masks)
-        return logits, masks.mul_(0.2).add_(self.blobs)
+        return masks.mul_(0.2).add_(self.blobs)
 
     @staticmethod
     def _draw(num: int, height: int, width: int) -> torch.Tensor:
@@ -132,15 +148,27 @@ class Blobs(nn.Module):
         return blobs
 
 
-def videomt(model: VidEoMT) -> None:
+def encoder_only(model: Union[EoMT, VidEoMT]) -> None:
     """The first ten queries are objects; masks are blobs."""
     model.predictor.class_head = TenObjects(model.predictor.class_head)
     model.predictor = Blobs(model.predictor)
 
 
-SEE_TEN_OBJECTS: Dict[type, Callable] = {MaskTrackRCNN: masktrack_rcnn, CondInstIAI: condinst_iai,
-                                        SipMaskVIS: sipmask, MemCNP: memcnp, IFC: ifc, InstanceFormer: instanceformer,
-                                        VidEoMT: videomt}
+def segmenter(model: Union[Mask2Former, MinVIS]) -> None:
+    """The same of the decoder of Mask2Former, whose attention follows the blobs."""
+    decoder = model.segmenter.decoder
+    decoder.class_head = TenObjects(decoder.class_head)
+    predict, blobs = decoder.predict, Blobs(nn.Identity())
+
+    def smoothed(*args):
+        prediction = predict(*args)
+        return prediction._replace(masks=blobs.smooth(prediction.masks))
+    decoder.predict = smoothed
+
+
+SEE_TEN_OBJECTS: Dict[type, Callable] = {
+    MaskTrackRCNN: masktrack_rcnn, CondInstIAI: condinst_iai, SipMaskVIS: sipmask, MemCNP: memcnp, IFC: ifc,
+    InstanceFormer: instanceformer, VidEoMT: encoder_only, EoMT: encoder_only, Mask2Former: segmenter, MinVIS: segmenter}
 
 
 @torch.no_grad()

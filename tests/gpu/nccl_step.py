@@ -35,14 +35,14 @@ def main(system: str, path: str, size: str = '') -> None:
     rank = dist.get_rank()
     torch.backends.cudnn.allow_tf32 = False
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    tiny = SYSTEMS[system].module.tiny_model if size == 'tiny' else None
+    tiny = SYSTEMS[system].tiny_model if size == 'tiny' else None
     model = (tiny() if tiny else build(system)).train().to(device)
     halves = [copy.deepcopy(model) for _ in range(2)]           # a forward pass may change the model
     wrapped = torch.nn.parallel.DistributedDataParallel(model, [rank] if device == 'cuda' else None,
                                                         find_unused_parameters=True)
 
     def batch():
-        return training_batch(system, 1, 96, 160, SYSTEMS[system].clip) if tiny else training_batch(system)
+        return training_batch(system, 1, 96, 160) if tiny else training_batch(system)
 
     together = gradients(model, wrapped, batch(), rank)
     first, second = (gradients(half, half, batch(), seed) for seed, half in enumerate(halves))

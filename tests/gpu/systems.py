@@ -1,8 +1,9 @@
-"""The systems that the GPU checks run, with small random inputs. A system that joins the toolbox adds its row here."""
-from typing import Dict, Optional
+"""What the checks of a GPU give to the systems: models with random weights, small random inputs."""
+from typing import Dict
 
 import numpy as np
 import torch
+from helpers.tiny_systems import SYSTEMS
 from mmengine.structures import InstanceData
 
 from mmvis.engine import load_config
@@ -12,16 +13,7 @@ from mmvis.registry import MODELS
 from mmvis.structures import VideoInfo
 
 #: system -> config whose model is built, with random weights
-CONFIGS: Dict[str, str] = {'condinst_iai': 'ytvis2019_iai_condinst_r50.py',
-                           'ifc': 'ifc_r50_ytvis2019.py',
-                           'instanceformer': 'instanceformer_r50_ovis.py',
-                           'masktrack_rcnn': 'masktrack_rcnn_r50_fpn_1x_youtubevos.py',
-                           'memcnp': 'vitmae_cnp_contrast_ms_1x.py',
-                           'sipmask': 'sipmask_r50_caffe_fpn_gn_1x.py',
-                           'videomt': 'videomt_vit_small_ytvis2019.py'}
-#: system -> (frames of a training clip)
-CLIP_LENGTH: Dict[str, int] = {'condinst_iai': 3, 'ifc': 5, 'instanceformer': 3, 'masktrack_rcnn': 2, 'memcnp': 2,
-                               'sipmask': 2, 'videomt': 2}
+CONFIGS: Dict[str, str] = {name: system.config for name, system in SYSTEMS.items()}
 
 
 def build(system: str) -> torch.nn.Module:
@@ -49,11 +41,9 @@ def video(num: int, height: int = 360, width: int = 640) -> VideoInfo:
     return VideoInfo(1, (2 * height, 2 * width), (height, width), 0.5, num)
 
 
-def training_batch(system: str, num_clips: int = 1, height: int = 160, width: int = 288,
-                   length: Optional[int] = None) -> dict:
-    """A batch as the data path collates it: every frame shows the same two objects. ``length``: of a clip, by default
-    that of the system."""
-    length = length or CLIP_LENGTH[system]
+def training_batch(system: str, num_clips: int = 1, height: int = 160, width: int = 288) -> dict:
+    """A batch as the data path collates it: every frame shows the same two objects."""
+    length = SYSTEMS[system].clip
     boxes = torch.tensor([[20., 20., 99., 99.], [120., 40., 239., 139.]]) * min(height / 160, width / 288)
     masks = torch.zeros(2, height, width, dtype=torch.uint8)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist()):

@@ -49,7 +49,7 @@ def test_network_agrees_with_the_cpu(system):
     actual = first_outputs(copy.deepcopy(model).cuda(), images)
     compared = 0
     # what comes after these depends on ties of random scores
-    for name in ('backbone', 'neck', 'input_proj', 'encoder'):
+    for name in ('backbone', 'neck', 'input_proj', 'encoder', 'segmenter.backbone', 'segmenter.pixel_decoder'):
         for key in (k for k in expected if k.startswith(f'{name}.')):
             scale = expected[key].abs().max()
             assert (actual[key] - expected[key]).abs().max() <= 1e-4 + 1e-3 * scale, key

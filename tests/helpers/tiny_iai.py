@@ -10,7 +10,7 @@ from mmvis.registry import MODELS
 NUM_CLASSES, MAX_OBJ_NUM = 5, 8
 
 
-def tiny_config(**changes: Any) -> dict:
+def tiny_config(max_obj_num: int = MAX_OBJ_NUM, **changes: Any) -> dict:
     norm = dict(type='GN', num_groups=4)
     config = dict(
         type='CondInstIAI',
@@ -18,9 +18,9 @@ def tiny_config(**changes: Any) -> dict:
                       out_indices=(0, 1, 2, 3), norm_eval=True),
         neck=dict(type='mmdet.FPN', in_channels=[8, 16, 32, 64], out_channels=16, start_level=1, num_outs=5,
                   add_extra_convs='on_output', relu_before_extra_convs=True),
-        bbox_head=dict(type='IAIHead', num_classes=NUM_CLASSES, max_obj_num=MAX_OBJ_NUM, in_channels=16,
+        bbox_head=dict(type='IAIHead', num_classes=NUM_CLASSES, max_obj_num=max_obj_num, in_channels=16,
                        feat_channels=16, stacked_convs=1, mask_branch_channels=16, mask_branch_convs=1, norm_cfg=norm),
-        lstt=dict(type='LSTT', max_obj_num=MAX_OBJ_NUM, channels=16, feedforward=32, ffn_groups=4),
+        lstt=dict(type='LSTT', max_obj_num=max_obj_num, channels=16, feedforward=32, ffn_groups=4),
         in_channels=64, fused_channels=64)
     return {**config, **changes}
 

@@ -4,12 +4,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmvis.models import MaskedAttentionSegmenter
 from mmvis.registry import MODELS
 
 NUM_CLASSES = 5
 
 
+@MODELS.register_module(name='TinyPyramid')
 class Pyramid(nn.Module):
     """A backbone of one convolution a stride."""
 
@@ -26,21 +26,27 @@ class Pyramid(nn.Module):
         return tuple(maps)
 
 
-def tiny_segmenter(num_classes: int = NUM_CLASSES) -> MaskedAttentionSegmenter:
-    return MaskedAttentionSegmenter(
-        Pyramid(), num_classes, num_queries=8, in_channels=(8, 8, 8, 8), embed_dims=32,
-        pixel_decoder=dict(num_layers=1, num_heads=4, feedforward_dims=32),
-        decoder=dict(num_layers=3, num_heads=4, feedforward_dims=32))
+def tiny_config(kind: str = 'MinVIS', num_classes: int = NUM_CLASSES, num_queries: int = 8, **changes: Any) -> dict:
+    segmenter = dict(type='MaskedAttentionSegmenter', backbone=dict(type='TinyPyramid'), num_classes=num_classes,
+                     num_queries=num_queries, in_channels=(8, 8, 8, 8), embed_dims=32,
+                     pixel_decoder=dict(num_layers=1, num_heads=4, feedforward_dims=32),
+                     decoder=dict(num_layers=3, num_heads=4, feedforward_dims=32))
+    return dict(type=kind, segmenter=segmenter, criterion=dict(num_points=64), **changes)
+
+
+def tiny_segmenter() -> nn.Module:
+    return MODELS.build(tiny_config()['segmenter'])
 
 
 @torch.no_grad()
-def tiny_model(kind: str = 'MinVIS', seed: int = 0, num_classes: int = NUM_CLASSES, **changes: Any) -> nn.Module:
+def tiny_model(kind: str = 'MinVIS', seed: int = 0, **changes: Any) -> nn.Module:
     """Random weights that tell queries and frames apart; masks of any size, some empty."""
     torch.manual_seed(seed)
-    segmenter = tiny_segmenter(num_classes)
+    model = MODELS.build(tiny_config(kind, **changes))
+    segmenter = model.segmenter
     segmenter.decoder.query_feat.weight *= 3
     segmenter.decoder.class_head.weight *= 4
     segmenter.decoder.mask_head[4].weight *= 4
     for step in segmenter.backbone.steps:
         step.weight *= 3
-    return MODELS.build(dict(type=kind, segmenter=segmenter, criterion=dict(num_points=64), **changes)).eval()
+    return model.eval()

@@ -138,5 +138,5 @@ def test_a_label_without_a_class_is_told_before_it_reaches_the_device(packed, la
 
 @pytest.mark.parametrize('system', sorted(SYSTEMS))
 def test_every_system_knows_its_classes(system):
-    model = SYSTEMS[system].module.tiny_model()
+    model = SYSTEMS[system].tiny_model()
     assert model.data_preprocessor.num_classes == model.num_classes == 5

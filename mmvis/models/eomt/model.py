@@ -17,9 +17,9 @@ from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 from ..backbones.vit import Tokens
 from ..base import FrameReader, VISModel
 from ..builder import build_part
-from ..layers.clip_targets import clip_targets
+from ..layers.clip_targets import ClipTargets, clip_targets
 from ..layers.image_results import ImagesState
-from ..layers.query_matching import match_frames
+from ..layers.query_matching import Pairs, match_tubes
 from ..layers.query_predictor import QueryPredictor
 from ..layers.stages import stage
 from ..layers.step_counter import StepCounter, poly_anneal
@@ -133,10 +133,9 @@ class EoMT(VISModel):
             self.counter.advance()
         return losses
 
-    def match(self, logits: Tensor, masks: Tensor, targets: List[Any]) -> List[tuple]:
+    def match(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> List[Pairs]:
         """Queries and objects of every image; logits as of ``decode``."""
-        return [match_frames(self.criterion.cost, *image, target)[0]
-                for *image, target in zip(logits.split(1), masks.split(1), targets)]
+        return match_tubes(self.criterion.cost, logits, masks[:, None], targets)
 
     # Inference
 

@@ -1,13 +1,14 @@
 """The objects of a clip, one row an object, as the query systems match and train on them."""
 from dataclasses import dataclass
 from functools import cached_property
-from typing import List, Sequence
+from typing import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmvis.frame_sample import FrameSample
-from mmvis.ops.transfer import to_device, to_host
+from mmvis.ops.transfer import each_to_device, to_host
 
 
 @dataclass
@@ -29,9 +30,9 @@ class ClipTargets:
         return len(self.labels)
 
     @cached_property
-    def first_frames(self) -> List[int]:
-        """The first frame in which each object has a pixel; on the host."""
-        return to_host(self.present.int().argmax(1))[0].tolist() if len(self) else []
+    def presence(self) -> np.ndarray:
+        """``present`` on the host."""
+        return to_host(self.present)[0].numpy()
 
 
 def clip_targets(samples: Sequence[FrameSample]) -> ClipTargets:
@@ -48,18 +49,22 @@ def clip_targets(samples: Sequence[FrameSample]) -> ClipTargets:
     # What decides about rows goes to the host in one copy. (Of uint8, any is uint8.)
     every_id, seen = to_host(every_id, torch.cat([frame.masks.flatten(1).any(1).bool() for frame in frames]))
     ids = every_id[seen].unique()
-    of_frame = torch.arange(len(frames)).repeat_interleave(torch.tensor([len(frame.instance_ids) for frame in frames]))
+    lengths = [len(frame.instance_ids) for frame in frames]
+    of_frame = torch.arange(len(frames)).repeat_interleave(torch.tensor(lengths))
     rows = torch.searchsorted(ids, every_id)
     known = (every_id[:, None] == ids).any(1)
     present = torch.zeros(len(ids), len(frames), dtype=torch.bool)
     present[rows[known & seen], of_frame[known & seen]] = True
-    masks = torch.zeros(len(ids), len(frames), *shape, dtype=torch.uint8, device=device)
-    for t, frame in enumerate(frames):
-        own = known[of_frame == t]
-        if own.any():
-            masks[to_device(rows[of_frame == t][own], device), t] = frame.masks[to_device(own.nonzero()[:, 0], device)]
-    every_label = torch.cat([frame.labels for frame in frames])
     first = (every_id == ids[:, None]).int().argmax(1) if len(ids) else ids
-    targets = ClipTargets(every_label[to_device(first, device)], to_device(ids, device), to_device(present, device), masks)
-    targets.first_frames = present.int().argmax(1).tolist() if len(ids) else []
+    # in each frame: rows of its known objects, and their places in it
+    places = [place for own_rows, own in zip(rows.split(lengths), known.split(lengths))
+              for place in (own_rows[own], own.nonzero()[:, 0])]
+    first, ids, on_device, *places = each_to_device([first, ids, present, *places], device)
+    masks = torch.zeros(len(ids), len(frames), *shape, dtype=torch.uint8, device=device)
+    for t, (frame, own_rows, own) in enumerate(zip(frames, places[::2], places[1::2])):
+        if len(own):
+            masks[own_rows, t] = frame.masks[own]
+    every_label = torch.cat([frame.labels for frame in frames])
+    targets = ClipTargets(every_label[first], ids, on_device, masks)
+    targets.presence = present.numpy()
     return targets

@@ -5,6 +5,7 @@ from typing import Iterator, List, Tuple
 import numpy as np
 from torch import Tensor
 
+from mmvis.ops.transfer import masks_to_host
 from mmvis.structures import FrameInstances, TrackScore, VideoInfo, encode_mask
 
 from .query_instances import query_instances
@@ -34,7 +35,8 @@ class ImagesState:
         with stage('masks'):
             found = query_instances(logits, masks, network, self.video.img_shape, self.video.ori_shape,
                                     self.num_instances)
-            scores, labels, full = (x.cpu().numpy() for x in (found.scores, found.labels, found.masks))
+            full, *others = masks_to_host(found.masks, found.scores, found.labels)
+            scores, labels = (x.numpy() for x in others)
         frame_idx = self.num_frames
         self.num_frames += 1
         with stage('encode'):

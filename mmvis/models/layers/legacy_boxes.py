@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms as _half_open_nms
 
 from mmvis.ops.roi_align_bags import roi_align
-from mmvis.ops.transfer import constant, constant_like, to_device, to_host
+from mmvis.ops.transfer import constant, constant_like, each_to_device, to_device, to_host
 from mmvis.registry import MODELS
 
 #: Largest change of log width or log height that decoding follows.
@@ -149,8 +149,8 @@ class InclusiveRoIExtractor(nn.Module):
         boxes = to_device(boxes, device)
         index = to_device(torch.arange(len(counts), dtype=boxes.dtype).repeat_interleave(torch.tensor(counts)), device)[:, None]
         out = boxes.new_zeros(len(boxes), features[0].shape[1], self.out_size, self.out_size)
-        for level, stride in enumerate(self.strides):
-            rows = to_device(torch.nonzero(levels == level)[:, 0], device)
+        by_level = each_to_device([torch.nonzero(levels == level)[:, 0] for level in range(len(self.strides))], device)
+        for level, (stride, rows) in enumerate(zip(self.strides, by_level)):
             # The old kernel reads from x1 to x2 + 1 in cells of the map, without the half-cell shift of aligned=True.
             rois = boxes[rows] + constant_like(boxes, (0, 0, 1, 1)) + 0.5 * stride
             with torch.autocast(boxes.device.type, enabled=False):      # in float32 whatever autocast says

@@ -44,5 +44,6 @@ def next_in_chain(previous: Optional[Tensor], embeddings: Tensor) -> Tensor:
     """
     if previous is None:
         return torch.arange(len(embeddings), device=embeddings.device)
-    cosine = F.normalize(previous.float(), dim=1) @ F.normalize(embeddings.float(), dim=1).T
+    with torch.autocast(embeddings.device.type, enabled=False):          # 16 bits are too coarse to tell queries apart
+        cosine = F.normalize(previous.float(), dim=1) @ F.normalize(embeddings.float(), dim=1).T
     return assign(1 - cosine)[1]

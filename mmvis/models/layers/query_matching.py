@@ -55,39 +55,50 @@ class MatchingCost:
 def assign(cost: Tensor) -> Pairs:
     """The pairs of least total cost [Q, n], queries rising. Costs that are not finite are worth any other: the losses
     are not finite then, too, and say so."""
-    return on_device(np.stack(_assign(cost.cpu().numpy())), cost.device).unbind()
+    return assign_each([cost])[0]
+
+
+def assign_each(costs: Sequence[Tensor]) -> List[Pairs]:
+    """``assign`` of several tables, [Q, n] each; they go to the host in one copy, and the pairs come back in one."""
+    if not costs:
+        return []
+    found = [np.stack(_assign(table.numpy())) for table in to_host(*costs)]
+    pairs = on_device(np.concatenate(found, axis=1), costs[0].device)
+    return [tuple(own.unbind()) for own in pairs.split([own.shape[1] for own in found], dim=1)]
 
 
 def _assign(cost: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return linear_sum_assignment(np.nan_to_num(cost, nan=_TAKEN))
 
 
-def match_tubes(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: ClipTargets) -> Pairs:
-    """Pairs of a clip whose queries have one class for all frames: a query's masks are compared as one tube.
+def match_tubes(cost: MatchingCost, logits: Sequence[Tensor], masks: Sequence[Tensor], targets: Sequence[ClipTargets]
+                ) -> List[Pairs]:
+    """Pairs of each of B clips whose queries have one class for all frames: a query's masks are compared as one tube (an
+    image is a clip of one frame).
 
     Args:
-        logits: [Q, K + 1]; masks: [T, Q, h, w], logits.
+        logits: B times [Q, K + 1]; masks: B times [T, Q, h, w], logits.
     """
-    if not len(targets):
-        return targets.labels, targets.labels
-    return assign(cost(logits, masks, targets.labels, targets.masks.transpose(0, 1)))
+    tables = [cost(of_clip, own_masks, own.labels, own.masks.transpose(0, 1))
+              for of_clip, own_masks, own in zip(logits, masks, targets) if len(own)]
+    found = iter(assign_each(tables))
+    return [next(found) if len(own) else (own.labels, own.labels) for own in targets]
 
 
 def match_frames(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: ClipTargets) -> List[Pairs]:
-    """Pairs of every frame by itself, with the objects present in it (an image is a clip of one frame).
+    """Pairs of every frame of a clip by itself, with the objects present in it.
 
     Args:
         logits: [T, Q, K + 1]; masks: [T, Q, h, w], logits.
     """
+    frames = [on_device(np.flatnonzero(present), logits.device) for present in targets.presence.T]
+    tables = [cost(logits[t], masks[t:t + 1], targets.labels[rows], targets.masks[None, rows, t])
+              for t, rows in enumerate(frames) if len(rows)]
+    found = iter(assign_each(tables))
     pairs = []
-    for t, present in enumerate(targets.present.T):
-        rows = present.nonzero().flatten()
-        queries, objects = rows, rows
-        if len(rows):
-            queries, chosen = assign(
-                cost(logits[t], masks[t:t + 1], targets.labels[rows], targets.masks[None, rows, t]))
-            objects = rows[chosen]
-        pairs.append((queries, objects))
+    for rows in frames:
+        queries, chosen = next(found) if len(rows) else (rows, rows)
+        pairs.append((queries, rows[chosen]))
     return pairs
 
 
@@ -104,7 +115,7 @@ def match_consistent(cost: MatchingCost, logits: Sequence[Tensor], masks: Sequen
     """
     places, tables = [], []
     for b, (clip, of_clip, own) in enumerate(zip(logits, masks, targets)):
-        first = np.array(own.first_frames, np.int64)
+        first = own.presence.argmax(1) if len(own) else np.zeros(0, np.int64)
         for t in np.unique(first).tolist():
             rows = np.flatnonzero(first == t)
             index = on_device(rows, clip.device)

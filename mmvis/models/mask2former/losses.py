@@ -1,8 +1,10 @@
 """The losses of the segmenter on images, or on the frames of clips taken as images."""
 from typing import Dict, List, Sequence, Tuple
 
-import torch
+import numpy as np
 from torch import Tensor
+
+from mmvis.ops.transfer import on_device
 
 from ..layers.clip_targets import ClipTargets
 from ..layers.query_matching import Pairs, match_tubes
@@ -32,15 +34,14 @@ def segmentation_losses(criterion: QueryCriterion, predictions: Sequence[Predict
 
 def match_images(criterion: QueryCriterion, logits: Tensor, masks: Tensor, images: List[ClipTargets]) -> List[Pairs]:
     """Queries and objects of every image; logits [N, Q, K + 1] and [N, Q, h, w]."""
-    return [match_tubes(criterion.cost, image_logits, image_masks[None], image)
-            for image_logits, image_masks, image in zip(logits, masks, images)]
+    return match_tubes(criterion.cost, logits, masks[:, None], images)
 
 
 def frames_as_images(clip: ClipTargets, present_only: bool) -> List[ClipTargets]:
     """The T frames of a clip, each with the objects of the whole clip, or with those that are present in it."""
     frames = []
-    for t in range(clip.present.shape[1]):
-        rows = clip.present[:, t] if present_only else torch.ones_like(clip.present[:, t])
+    for t, present in enumerate(clip.presence.T):
+        rows = on_device(np.flatnonzero(present), clip.labels.device) if present_only else slice(None)
         frames.append(ClipTargets(clip.labels[rows], clip.instance_ids[rows], clip.present[rows, t:t + 1],
                                   clip.masks[rows, t:t + 1]))
     return frames

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvis.ops.transfer import constant, to_device, to_host
+from mmvis.ops.transfer import constant, each_to_device, to_host
 from mmvis.registry import MODELS
 
 from ..layers.legacy_boxes import decode, encode, nms
@@ -148,19 +148,20 @@ class MaskTrackRPNHead(nn.Module):
         reg_losses = [x.sum() * 0. for x in map(torch.Tensor.float, deltas)]
         for b, (positive, negative, gt_index) in enumerate(self._targets(anchors, gt_boxes, crowd_boxes, img_shapes, choose)):
             total += max(len(positive), 1) + max(len(negative), 1)
-            starts = 0
-            for level, size in enumerate(sizes):
-                cls, reg = self._flat(logits[level][b], deltas[level][b])
+            on_levels, starts = [], 0
+            for size in sizes:
                 pos_here = (positive >= starts) & (positive < starts + size)
-                pos = to_device(positive[pos_here] - starts, cls.device)
-                neg = to_device(negative[(negative >= starts) & (negative < starts + size)] - starts, cls.device)
+                neg_here = (negative >= starts) & (negative < starts + size)
+                on_levels += [positive[pos_here] - starts, negative[neg_here] - starts, gt_index[pos_here]]
                 starts += size
+            on_levels = each_to_device(on_levels, anchors.device)
+            for level, (pos, neg, truth) in enumerate(zip(on_levels[::3], on_levels[1::3], on_levels[2::3])):
+                cls, reg = self._flat(logits[level][b], deltas[level][b])
                 target = torch.cat([torch.ones_like(cls[pos]), torch.zeros_like(cls[neg])])
                 cls_losses[level] = cls_losses[level] + F.binary_cross_entropy_with_logits(
                     cls[torch.cat([pos, neg])], target, reduction='sum')
                 if len(pos):
-                    goal = encode(level_anchors[level][pos], gt_boxes[b][to_device(gt_index[pos_here], cls.device)],
-                                  self.target_stds)
+                    goal = encode(level_anchors[level][pos], gt_boxes[b][truth], self.target_stds)
                     reg_losses[level] = reg_losses[level] + smooth_l1(reg[pos], goal, self.smoothl1_beta)
         scale_cls, scale_reg = (weight / max(total, 1) for weight in self.loss_weights)
         return dict(loss_rpn_cls=[x * scale_cls for x in cls_losses], loss_rpn_reg=[x * scale_reg for x in reg_losses])
@@ -174,8 +175,8 @@ class MaskTrackRPNHead(nn.Module):
         inside = [(anchors[:, 0] >= -border) & (anchors[:, 1] >= -border) & (anchors[:, 2] < width + border)
                   & (anchors[:, 3] < height + border) for height, width in img_shapes]
         inside = [torch.nonzero(x)[:, 0] for x in to_host(*inside)]
-        assigned = [self.assigner(anchors[to_device(x, anchors.device)], *truth)
-                    for x, *truth in zip(inside, gt_boxes, crowd_boxes)]
+        assigned = [self.assigner(anchors[x], *truth)
+                    for x, *truth in zip(each_to_device(inside, anchors.device), gt_boxes, crowd_boxes)]
         out = []
         for own, places in zip(to_host(*assigned), inside):
             positive, negative = self.sampler(own, choose)

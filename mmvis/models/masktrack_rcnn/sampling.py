@@ -5,7 +5,7 @@ from typing import Callable, List, Optional, Sequence
 import torch
 from torch import Tensor
 
-from mmvis.ops.transfer import to_device, to_host
+from mmvis.ops.transfer import each_to_device, to_device, to_host
 
 from ..layers.legacy_boxes import box_area, box_iou, box_overlap
 
@@ -112,12 +112,13 @@ def sample_proposals(proposals: Sequence[Tensor], gt_boxes: Sequence[Tensor], cr
         assigned = [torch.cat([torch.arange(1, len(boxes) + 1, device=own.device), own])
                     for own, boxes in zip(assigned, gt_boxes)]
         proposals = [torch.cat(pair) for pair in zip(gt_boxes, proposals)]
-    sampled = []
-    for boxes, own in zip(proposals, to_host(*assigned)):
+    chosen = []
+    for own in to_host(*assigned):
         positive, negative = sampler(own, choose)
-        rows, gt_index = (to_device(x, boxes.device) for x in (torch.cat([positive, negative]), own[positive] - 1))
-        sampled.append(SampledBoxes(boxes[rows], gt_index, *rows.split([len(positive), len(negative)])))
-    return sampled
+        chosen += [positive, negative, own[positive] - 1]
+    chosen = each_to_device(chosen, proposals[0].device)
+    return [SampledBoxes(boxes[torch.cat([positive, negative])], gt_index, positive, negative)
+            for boxes, positive, negative, gt_index in zip(proposals, chosen[::3], chosen[1::3], chosen[2::3])]
 
 
 def pos_places(sampled: Sequence[SampledBoxes], device: torch.device) -> Tensor:

@@ -51,6 +51,10 @@ def test_a_label_beyond_the_classes_counts_as_no_object():
     assert torch.equal(bad, good)
 
 
+def without_objects(targets):
+    return ClipTargets(targets.labels[:0], targets.instance_ids[:0], targets.present[:0], targets.masks[:0])
+
+
 def test_frames_are_matched_by_themselves_with_what_is_in_them():
     logits, masks, targets = clip([[1, 0], [1, 1], [0, 0]])
     for t, query, row in ((0, 5, 0), (0, 2, 1), (1, 3, 1)):
@@ -73,14 +77,16 @@ def test_tubes_are_compared_over_all_frames():
     logits, masks, targets = clip([[1, 1], [1, 1]])
     for t in (0, 1):
         masks[t, 2], masks[t, 3] = (20 * (targets.masks[row, t].float() - 0.5) for row in (1, 0))
-    queries, objects = match_tubes(MatchingCost(num_points=200), logits[0], masks, targets)
-    assert queries.tolist() == [2, 3] and objects.tolist() == [1, 0]
+    none = without_objects(targets)
+    empty, (queries, objects) = match_tubes(MatchingCost(num_points=200), logits[:1].repeat(2, 1, 1), [masks, masks],
+                                            [none, targets])
+    assert queries.tolist() == [2, 3] and objects.tolist() == [1, 0] and len(empty[0]) == 0
 
 
 def test_without_objects_there_are_no_pairs():
     logits, masks, targets = clip([[1, 1]])
-    none = ClipTargets(targets.labels[:0], targets.instance_ids[:0], targets.present[:0], targets.masks[:0])
-    for pairs in (match_tubes(MatchingCost(), logits[0], masks, none),
+    none = without_objects(targets)
+    for pairs in (*match_tubes(MatchingCost(), logits[:1], [masks], [none]),
                   match_consistent(MatchingCost(), [logits], [masks], [none])[0],
                   *match_frames(MatchingCost(), logits, masks, none)):
         assert [x.tolist() for x in pairs] == [[], []] and all(x.dtype == torch.int64 for x in pairs)
