@@ -109,10 +109,10 @@ def test_every_mask_has_its_pixels(page, site, session):
     for frame in range(1, 6):
         page.keyboard.press('ArrowRight')
         wait_for_frame(page, frame)
-        for pane, own in enumerate(tracks):
+        for pane, (own, title) in enumerate(zip(tracks, ('ground truth as results', 'tracks of results'))):
             masks = [decoded(track, frame) for track in own]
             assert (covered(page, pane) == np.any(masks, 0)).all()
-            rows = page.locator('details', has=page.locator('summary', has_text=('ground truth as results', 'tracks of results')[pane]))
+            rows = page.locator('details', has=page.locator('summary', has_text=title))
             for row, mask in zip(in_order(rows, own), masks):
                 row.click()
                 assert (covered(page, pane) == mask).all() and not covered(page, 1 - pane).any()
