@@ -33,7 +33,8 @@ def export(session: Session, folder: str) -> None:
     if any(target.iterdir()) and not (target / 'data' / 'list.js').is_file():
         raise InputError(f'{folder} is not empty, and no page that was exported before: choose another folder.')
     frames = [session.pictures.path(name) for video in session.videos for name in video.file_names]
-    check_apart([target / name for name in ('', 'frames', 'thumbs')], frames)
+    parts = [target, *(target / name / str(number) for name in ('frames', 'thumbs') for number in range(len(session.videos)))]
+    check_apart(parts, frames)
     session.start()
     session.wait()
     if session.failure:
@@ -41,13 +42,13 @@ def export(session: Session, folder: str) -> None:
     for one in session.results:
         if one.state == 'damaged':
             raise InputError(one.sentence)
-    _write_page(target)
     _write_data(session, target / 'data')
     for number, video in enumerate(session.videos):
         for frame in range(video.num_frames):
             picture = as_jpeg(*session.pictures.frame(video, frame))
             write_output(target / 'frames' / str(number) / f'{frame}.jpg', picture)
         write_output(target / 'thumbs' / f'{number}.jpg', session.pictures.thumbnail_of(video))
+    _write_page(target)  # last: what was stopped has no page
     size = sum(os.path.getsize(path) for path in target.rglob('*') if path.is_file())
     print(f'{target / "index.html"}: {len(session.videos)} videos, {size / 1e6:.1f} MB')
 
@@ -89,6 +90,5 @@ def _write_data(session: Session, folder: Path) -> None:
         for block in range(-(-video.num_frames // answers.BLOCK)):
             write(f'masks-{number}-{block}', answers.of_masks(session, number, block))
     for first in range(len(session.results)):
-        for second in range(len(session.results)):
-            if first != second:
-                write(f'compare-{first}-{second}', answers.of_comparison(session, first, second, THRESH, wait=True))
+        for second in range(first + 1, len(session.results)):
+            write(f'compare-{first}-{second}', answers.of_comparison(session, first, second, THRESH, wait=True))

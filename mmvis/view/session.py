@@ -194,7 +194,7 @@ class Session:
 
     def compare(self, first: int, second: int, thresh: float) -> Comparison:
         """The comparison of two results files, as far as it is computed; the first call begins it."""
-        key = first, second, thresh
+        key = min(first, second), max(first, second), thresh
         with self._change:
             if key not in self.comparisons:
                 while len(self.comparisons) >= _COMPARISONS:

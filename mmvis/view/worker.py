@@ -160,13 +160,13 @@ def compare_video(first: Sequence[Dict], second: Sequence[Dict]) -> Dict[str, An
 
     Returns:
         ``difference``, mean over the frames that have a mask; ``frames``, one a frame; ``identities``, frames in which a
-        track of the first file is on another track of the second than before.
+        track of one file is on another track of the other than before. Which file is the first makes no difference.
     """
     masks = [read_masks([entry['segmentations'] for entry in own], [f'category {entry["category_id"]}' for entry in own])
              for own in (first, second)]
     num_frames = max((len(entry['segmentations']) for entry in (*first, *second)), default=0)
     iou, there = _ious(masks, first, second, num_frames)
-    frames, identities, partner = np.zeros(num_frames), [], {}
+    frames, identities, partners = np.zeros(num_frames), [], ({}, {})
     for t in range(num_frames):
         rows, columns = (np.flatnonzero(own[t]) for own in there)
         if not len(rows) + len(columns):
@@ -174,10 +174,11 @@ def compare_video(first: Sequence[Dict], second: Sequence[Dict]) -> Dict[str, An
         i, j = linear_sum_assignment(-iou[t][np.ix_(rows, columns)])
         values = iou[t][rows[i], columns[j]]
         frames[t] = 1 - 2 * values.sum() / (len(rows) + len(columns))
-        same = {int(rows[a]): int(columns[b]) for a, b, value in zip(i, j, values) if value >= SAME}
-        if any(partner.get(row, column) != column for row, column in same.items()):
+        same = list(zip(rows[i[values >= SAME]].tolist(), columns[j[values >= SAME]].tolist()))
+        if any(partners[0].get(row, column) != column or partners[1].get(column, row) != row for row, column in same):
             identities.append(t)
-        partner.update(same)
+        for row, column in same:
+            partners[0][row], partners[1][column] = column, row
     has_mask = there[0].any(1) | there[1].any(1)
     return dict(difference=float(frames[has_mask].mean()) if has_mask.any() else 0., identities=identities,
                 frames=[round(float(value), 4) for value in frames])

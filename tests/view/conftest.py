@@ -9,12 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.page import HOSTILE
 from helpers.tiny_vis import edit_json, make_tiny_dataset
 
 from mmvis.structures import encode_mask
 
-#: A name that would run if it were taken for markup.
-HOSTILE = '<img src=x onerror=window.hacked=1>'
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 
 

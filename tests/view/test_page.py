@@ -4,18 +4,11 @@ import json
 import re
 
 import numpy as np
+from helpers.page import COVERED
 from helpers.tiny_vis import make_tiny_dataset
 from pycocotools import mask as coco_mask
 
 from mmvis.view.session import Session
-
-#: Where the canvas of a pane is not empty, as bits, row by row.
-COVERED = '''canvas => {
-    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    const bits = new Uint8Array(Math.ceil(data.length / 32));
-    for (let i = 0; i < data.length / 4; i++) if (data[4 * i + 3]) bits[i >> 3] |= 128 >> (i & 7);
-    return btoa(String.fromCharCode(...bits));
-}'''
 
 
 def covered(page, pane, height=48, width=80):

@@ -176,6 +176,8 @@ def test_difference_of_two_files():
     assert worker.compare_video([a], [entry(a['segmentations'], 2)])['frames'] == [1., 1., 0., 0.]
     swapped = worker.compare_video([a, b], [entry([rle(0), rle(20), rle(20)]), entry([rle(20), rle(0), None])])
     assert swapped['identities'] == [1] and swapped['difference'] == 0
+    one, other = [a, b], [half, entry([rle(1), rle(18), None, None])]
+    assert worker.compare_video(one, other) == worker.compare_video(other, one)
 
 
 def test_titles_tell_files_apart():

@@ -18,10 +18,14 @@ export class Compare {
     const names = table.results.map((file, place) => [place, file.name]);
     this.note = el('p', {class: 'count', id: 'count'});
     this.body = el('div', {class: 'wide'});
-    const again = change => value => { Object.assign(this, change(value)); this.ask(); };
+    // the file that was there before goes to the other side when both would be the same
+    const choose = (side, other) => value => {
+      if (Number(value) === this[other]) this[other] = this[side];
+      this[side] = Number(value);
+      this.open(table, new URLSearchParams({first: this.first, second: this.second, thresh: this.thresh}));
+    };
     fill(this.main, el('div', {class: 'controls'},
-      select('first', names, this.first, again(value => ({first: Number(value)}))),
-      select('second', names, this.second, again(value => ({second: Number(value)}))),
+      select('first', names, this.first, choose('first', 'second')), select('second', names, this.second, choose('second', 'first')),
       hasChoiceOfThreshold && field('scores from', {type: 'number', id: 'thresh', min: 0, max: 1, step: 0.05, value: this.thresh,
         onchange: event => { this.thresh = Number(event.target.value) || 0; this.ask(); }}),
       select('worst first by', [['difference', 'difference'], ['identities', 'other identities'],
@@ -39,7 +43,8 @@ export class Compare {
     clearTimeout(this.timer);
     const asked = this.asked = {};
     keepRoute(routeTo('compare', undefined, {first: this.first, second: this.second, thresh: this.thresh}));
-    const answer = await getComparison(this.first, this.second, this.thresh);
+    const answer = await getComparison(this.first, this.second, this.thresh)
+      .catch(error => ({videos: [], sentence: error.message, complete: true}));
     if (this.closed || this.asked !== asked) return;
     this.answer = answer;
     this.render();

@@ -44,8 +44,10 @@ export async function getList(version) {
 
 export const getVideo = number => get(`video-${number}`, `api/video/${number}`);
 export const getMasks = (number, block) => get(`masks-${number}-${block}`, `api/masks/${number}/${block}`);
-export const getComparison = (first, second, thresh) =>
-  get(`compare-${first}-${second}`, `api/compare/${first}/${second}/${thresh.toFixed(3)}`);
+export function getComparison(first, second, thresh) {
+  const [one, other] = [Math.min(first, second), Math.max(first, second)];
+  return get(`compare-${one}-${other}`, `api/compare/${one}/${other}/${thresh.toFixed(3)}`);
+}
 export const thumbnailUrl = number => isExport ? `thumbs/${number}.jpg` : `api/thumb/${number}`;
 export const hasChoiceOfThreshold = !isExport;
 
