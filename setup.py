@@ -73,7 +73,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmvis', 'mmvis.*']),
-    package_data={'mmvis': ['models/*/README.md', 'view/static/*']},
+    package_data={'mmvis': ['py.typed', 'models/*/README.md', 'view/static/*']},
     cmdclass={'build_py': BuildWithShipped},
     entry_points={'console_scripts': ['mmvis = mmvis.__main__:main']},
     python_requires='>=3.10,<3.14',

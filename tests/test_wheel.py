@@ -52,7 +52,7 @@ def test_a_wheel_runs_from_an_empty_folder(tmp_path):
     shutil.rmtree(copy)
     shipped = target / 'mmvis' / '_shipped'
     assert sorted(path.name for path in shipped.iterdir()) == ['configs', 'models', 'tools']
-    assert not (shipped / 'models' / 'private.pth').exists()
+    assert not (shipped / 'models' / 'private.pth').exists() and (target / 'mmvis' / 'py.typed').is_file()
     assert SAMPLES <= {ROOT / path.relative_to(shipped) for path in (shipped / 'models').iterdir()}
     for kind in ('configs', 'tools'):
         files = {path.relative_to(ROOT) for path in (ROOT / kind).rglob('*.py')}

@@ -1,6 +1,6 @@
 """What a program calls: a model over frames as they come; packing and sending results."""
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .benchmarks import BENCHMARKS, Benchmark, benchmark_of, find_target
 from .competition import PLATFORMS, connect, upload, wait_for_score
@@ -9,6 +9,9 @@ from .http_session import UploadError
 from .sources import FrameSource, Pictures, expand_sources, open_source
 from .submit import account_from_environment, pack_results, send_results, tell_scores
 from .upload_servers import Account
+
+if TYPE_CHECKING:
+    from .predictor import VISPredictor
 
 __all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'FrameSource', 'PLATFORMS', 'Pictures', 'UploadError',
            'VISPredictor', 'account_from_environment', 'benchmark_of', 'connect', 'expand_sources', 'find_target', 'open_source',

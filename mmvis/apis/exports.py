@@ -9,7 +9,7 @@ import numpy as np
 from mmvis.errors import InputError
 from mmvis.formats import FORMATS, LabeledVideo, Track, VideoSet
 from mmvis.formats.tracks import mask_area
-from mmvis.structures import FrameInstances, TrackVerdict, decode_rle
+from mmvis.structures import RLE, FrameInstances, TrackVerdict, decode_rle
 
 
 def to_supervision(instances: FrameInstances, classes: Optional[Sequence[str]] = None) -> Any:
@@ -63,7 +63,8 @@ def to_table(frames: Iterable[Union[FrameInstances, Tuple[int, FrameInstances]]]
     rows = []
     for frame in map(_frame, frames):
         for i in range(len(frame)):
-            area = 0 if frame.masks[i] is None else mask_area(frame.masks[i])
+            rle = frame.masks[i]
+            area = 0 if rle is None else mask_area(rle)
             rows.append((frame.frame_idx, int(frame.track_ids[i]), _name(int(frame.labels[i]), classes),
                          float(frame.scores[i]), *frame.boxes[i].tolist(), area))
     return pandas.DataFrame(rows, columns=['frame', 'track', 'class', 'score', 'x1', 'y1', 'x2', 'y2', 'area'])
@@ -85,16 +86,17 @@ def write_tracks(frames: Iterable[Union[FrameInstances, Tuple[int, FrameInstance
     Returns:
         Sentences on what the format cannot hold.
     """
-    frames = [_frame(frame) for frame in frames]
-    masks: Dict[int, Dict[int, Any]] = defaultdict(dict)
-    for frame in frames:
+    masks: Dict[int, Dict[int, RLE]] = defaultdict(dict)
+    num_frames = 0
+    for frame in map(_frame, frames):
+        num_frames += 1
         for track_id, rle in zip(frame.track_ids.tolist(), frame.masks):
             if rle is not None:
                 masks[track_id][frame.frame_idx] = rle
-    names = list(file_names) or [f'{name}/{number:06d}.jpg' for number in range(len(frames))]
+    names = list(file_names) or [f'{name}/{number:06d}.jpg' for number in range(num_frames)]
     found = [Track(track.track_id, classes[track.label], masks[track.track_id], score=track.score) for track in tracks
              if masks[track.track_id]]
-    categories = {text: number for number, text in enumerate(classes, start=1)}
+    categories: Dict[str, Union[int, str]] = {text: number for number, text in enumerate(classes, start=1)}
     videos = VideoSet(None, [LabeledVideo(name, *size, names, found)], categories)
     return FORMATS[form].write(videos, Path(out))
 

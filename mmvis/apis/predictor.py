@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Union, cast
 
 import numpy as np
 import torch
@@ -166,7 +166,7 @@ class VISPredictor:
         self._check(frame)
         chunk = self._prepare(frame, self.frame_idx)
         if self._run is None:
-            num_labels = self.category_ids and len(self.category_ids)
+            num_labels = None if self.category_ids is None else len(self.category_ids)
             self._run = VideoRun(self.model, chunk['video'], num_labels, self._mode, self._images)
         self.frame_idx += 1
         self._final.extend(self._run.step(chunk['inputs']).frames)
@@ -186,12 +186,13 @@ class VISPredictor:
             return self._finish()
 
     def _finish(self) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
-        frames, self.entries, self._last_history = iter(()), [], self._history
+        frames: Iterator[FrameInstances] = iter(())
+        self.entries, self._last_history = [], self._history
         if self._run is not None:
             last = self._run.finish()
             history = self._history
             frames = (history.add(self._select(frame)) for frame in itertools.chain(self._final, last.frames))
-            self.entries = last.scores
+            self.entries = last.scores or []
         self._begin(self.video_id, self._mode.live)
         return frames, self.entries
 
@@ -210,7 +211,7 @@ class VISPredictor:
             self._begin(image_id)
             found = self._step(image)
             self._finish()
-        return found
+        return cast(FrameInstances, found)  # of an image it comes at once
 
     def run(self, source: Union[Source, Iterable[np.ndarray]]) -> Iterator[Tuple[int, FrameInstances]]:
         """A whole video, or a camera until it is stopped; afterwards ``tracks`` and ``entries`` hold the verdicts.

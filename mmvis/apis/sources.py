@@ -2,7 +2,6 @@
 import glob
 import itertools
 import logging
-import math
 import os
 import stat
 import threading
@@ -57,11 +56,13 @@ class ReadAgain:
     """
 
     def __init__(self, frames: Iterable[np.ndarray]) -> None:
-        self._frames, self._iterator, self._next = frames, iter(()), math.inf
+        self._frames = frames
+        self._iterator: Optional[Iterator[np.ndarray]] = None
+        self._next = 0
 
     def __call__(self, first: int, end: int) -> Iterator[np.ndarray]:
         """Frames ``first`` to ``end - 1``, uint8 [h, w, 3] BGR each."""
-        if first < self._next:
+        if self._iterator is None or first < self._next:
             self._iterator, self._next = iter(self._frames), 0
         for number, frame in enumerate(itertools.islice(self._iterator, end - self._next), start=self._next):
             self._next = number + 1
