@@ -8,12 +8,12 @@ from typing import Any, Callable, Dict, Iterator, Optional
 
 import mmengine.config.config as mmengine_config
 from mmengine.config import Config
-from mmengine.utils import import_modules_from_strings
 
 from mmvis.errors import InputError, InputMissingError
 from mmvis.shipped import SHIPPED, shipped_folders
 
 from .config_options import apply_options
+from .own_modules import import_own_modules
 
 #: The configs of the project; those of the present folder go before them.
 CONFIG_DIR = SHIPPED / 'configs'
@@ -44,6 +44,8 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     An option either changes a key that something is built from (``optim_wrapper.optimizer.lr``), or a variable of the
     file (``lr``, ``test_pipeline.0.scale``): then all that the file computes from the variable follows.
 
+    What ``custom_imports`` names is looked for beside the config and its bases first.
+
     Args:
         path: a file, or the name of one under ``configs/``.
         cfg_options: dotted key -> value; texts of ``CfgOptions`` are read by the type that the key has.
@@ -54,15 +56,14 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     """
     file = find_config(path)
     try:
-        cfg = Config.fromfile(file)
+        cfg = Config.fromfile(file, import_custom_modules=False)
     except Exception as error:  # a config is code: anything can go wrong in it
         raise InputError(_sentence(file, error)) from error
+    folders = [config.parent for _, config in _chain(file)]
+    import_own_modules(cfg, file, folders)  # first: an option is held against the classes
     cfg = apply_options(cfg, file, cfg_options or {})
-    if any(key.startswith('custom_imports') for key in cfg_options or {}):  # the file's own were imported with it
-        try:
-            import_modules_from_strings(**cfg.custom_imports)
-        except (ImportError, TypeError) as error:
-            raise InputError(f'--cfg-options: custom_imports is {dict(cfg.custom_imports)}: {error}.') from error
+    if any(key.startswith('custom_imports') for key in cfg_options or {}):
+        import_own_modules(cfg, file, folders)
     return cfg
 
 

@@ -52,6 +52,7 @@ from .history import bound_history
 from .hooks import DamagedFramesHook
 from .launch import init_dist
 from .meeting import lost_processes_told, patience
+from .own_modules import copy_own_modules
 from .preemption import PassingCheckpointHook, StopRequest
 from .resumed_rate import base_rates, follow_rate, restore_schedule
 from .rng import get_rng_state, set_rng_state
@@ -130,6 +131,8 @@ class VISRunner(Runner):
         name = self.cfg.filename and os.path.join(self.work_dir, os.path.basename(self.cfg.filename))
         if not name or not same_file(name, self.cfg.filename):
             super().dump_config()
+        if is_main_process():
+            copy_own_modules(self.cfg, self.work_dir)
 
     def setup_env(self, env_cfg: Dict[str, Any]) -> None:
         if self.distributed and not is_distributed():
