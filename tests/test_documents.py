@@ -14,6 +14,15 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), f'{page.name} links {target}'
 
 
+def test_links_into_a_page_lead_to_a_heading():
+    for page in PAGES:
+        for target, anchor in re.findall(r'\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)', page.read_text(encoding='utf-8')):
+            text = (page.parent / target if target else page).read_text(encoding='utf-8')
+            headings = [re.sub(r'[^\w\- ]', '', line.lstrip('#').strip().lower()).replace(' ', '-')
+                        for line in text.splitlines() if line.startswith('#')]
+            assert anchor in headings, f'{page.name} links {target}#{anchor}'
+
+
 def test_the_index_has_every_page():
     index = (ROOT / 'docs' / 'README.md').read_text(encoding='utf-8')
     missing = [page.name for page in (ROOT / 'docs').glob('*.md') if f']({page.name})' not in index]

@@ -14,7 +14,7 @@ def split_videos(categories: Sequence[Set], val_ratio: float, seed: int = 0) -> 
 
     Args:
         categories: for each video the categories that occur in it.
-        val_ratio: share of the second part, above 0 and below 1.
+        val_ratio: share of the second part, above 0 and below 1; each part has a video at least.
         seed: another seed, another cut; the same seed, the same cut.
 
     Returns:
@@ -24,9 +24,9 @@ def split_videos(categories: Sequence[Set], val_ratio: float, seed: int = 0) -> 
         ValueError: the ratio leaves one part without a video.
     """
     num = len(categories)
-    num_val = round(num * val_ratio) if 0 < val_ratio < 1 else 0
-    if not 0 < num_val < num:
+    if not 0 < val_ratio < 1 or num < 2:
         raise InputError(f'--val-ratio {val_ratio:g} of {num} videos leaves one of the parts empty.')
+    num_val = min(max(round(num * val_ratio), 1), num - 1)
     kinds = {kind: k for k, kind in enumerate(sorted({c for found in categories for c in found}, key=str))}
     occurs = np.zeros((num, len(kinds) + 1))
     for video, found in enumerate(categories):

@@ -37,10 +37,16 @@ def test_a_category_of_one_video_is_trained_and_videos_without_objects_are_share
     assert sum(video >= 20 for video in val) == 2
 
 
-@pytest.mark.parametrize('ratio', [0, 1, -0.5, 0.001, 0.999, float('nan')])
-def test_ratios_that_leave_a_part_empty(ratio):
+@pytest.mark.parametrize('num, ratio', [(10, 0), (10, 1), (10, -0.5), (10, float('nan')), (1, 0.5)])
+def test_ratios_that_leave_a_part_empty(num, ratio):
     with pytest.raises(ValueError, match='leaves one of the parts empty'):
-        split_videos(make_videos(10), ratio)
+        split_videos(make_videos(num), ratio)
+
+
+@pytest.mark.parametrize('num, ratio, num_val', [(2, 0.2, 1), (2, 0.9, 1), (10, 0.001, 1), (10, 0.999, 9)])
+def test_each_part_has_a_video_at_least(num, ratio, num_val):
+    train, val = split_videos(make_videos(num), ratio)
+    assert sorted(train + val) == list(range(num)) and len(val) == num_val
 
 
 def test_cut_keeps_everything_else():

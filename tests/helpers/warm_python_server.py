@@ -1,5 +1,6 @@
 """The process behind helpers/warm_python.py: imports the toolbox once, and forks for each script it is asked for."""
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -72,5 +73,8 @@ def become(words: Sequence[str], cwd: str, environ: Mapping[str, str], streams: 
 
 
 if __name__ == '__main__':
+    # What is there stays: a fork that looks for garbage at its end would touch, and so copy, every page of it.
+    gc.collect()
+    gc.freeze()
     serve(socket.socket(fileno=int(sys.argv[1])))
     runpy.run_path(sys.argv[0], run_name='__main__')
