@@ -19,7 +19,7 @@ from mmvis.structures.output_file import write_output
 from mmvis.structures.rle_check import areas_of_good
 from mmvis.structures.rle_decode import counts_string
 
-from .pictures import Size, files_in, natural_order, picture_size
+from .pictures import Size, files_in, natural_order, perhaps, picture_size
 from .tracks import (
     Id,
     LabeledVideo,
@@ -45,9 +45,9 @@ def read(source: Path, frames: Optional[Path]) -> VideoSet:
     """
     if not source.is_dir():
         return _read_file(source, frames, prefix='')
-    files = files_in(source / 'annotations' if (source / 'annotations').is_dir() else source, '.json')
+    files = _files_of(source)
     if not files:
-        raise InputMissingError(f'{source}: there is no JSON file in it.')
+        raise InputMissingError(f'{source}: there is no JSON file in it{perhaps(source, _files_of)}.')
     if len(files) == 1:
         return _read_file(files[0], frames, prefix='')
     sets = [_read_file(file, frames, prefix=f'{file.stem}/') for file in files]
@@ -62,6 +62,10 @@ def read(source: Path, frames: Optional[Path]) -> VideoSet:
     categories = tables[0] if all(table == tables[0] for table in tables) \
         else number_categories([name for table in tables for name in table])
     return VideoSet(roots.pop(), videos, categories, [note for part in sets for note in part.notes])
+
+
+def _files_of(folder: Path) -> List[Path]:
+    return files_in(folder / 'annotations' if (folder / 'annotations').is_dir() else folder, '.json')
 
 
 def _read_file(file: Path, frames: Optional[Path], prefix: str) -> VideoSet:
@@ -107,11 +111,23 @@ def _find_root(file: Path, images: Sequence[Any], frames: Optional[Path]) -> Opt
                                        beside / file.stem, beside.parent / file.stem, beside / 'JPEGImages',
                                        beside.parent / 'JPEGImages', beside / file.stem / 'JPEGImages']
     for folder in folders:
-        if any((folder / name).is_file() for name in (names[0], names[-1])):
-            return folder.absolute()
+        for depth in range(names[0].count('/') if _is_absolute(names[0]) else 1):  # of the machine that wrote the file
+            if any((folder / _below(name, depth)).is_file() for name in (names[0], names[-1])):
+                for image in images if depth else ():
+                    image['file_name'] = _below(image['file_name'], depth)
+                return folder.absolute()
     if frames:
         raise InputMissingError(f'{file}: the picture {shown(names[0])} of the first image is not in {frames}.')
     return None
+
+
+def _is_absolute(name: str) -> bool:
+    return name.startswith('/') or name[1:3] == ':/'
+
+
+def _below(name: str, depth: int) -> str:
+    """A name without its first folders."""
+    return name.split('/', depth)[-1] if depth else name
 
 
 def _complete(file: Path, images: Sequence[Any], root: Optional[Path]) -> None:
@@ -224,8 +240,10 @@ def _read_tracks(file: Path, data: Dict[str, Any], content: Content,
         where = f'{file}: annotation {shown(content.object_ids[a])}'
         name, frame = frame_of[int(content.object_videos[a])]
         category = content.categories[int(content.object_categories[a])][1]
-        crowd = content.object_crowd[a] == 1
         track_id = track_id_of(record)
+        # CVAT marks so what was drawn with its brush; its track_id stands among the attributes.
+        is_brushed = track_id is not None and isinstance(record.get('attributes'), dict)
+        crowd = content.object_crowd[a] == 1 and not is_brushed
         if track_id is None and not crowd:
             raise InputError(f'{where}: there is no track_id (nor instance_id): it says which object of the video this '
                              'is. Images without tracks are read as they are (docs/data_formats.md: COCO of images).')

@@ -284,7 +284,8 @@ def _read_images(file: Path, root: ElementTree.Element, frames: Optional[Path],
     found = []
     for name, images in groups.items():
         images.sort(key=lambda item: item[0])
-        paths = _image_paths(file, [text for _, text, _ in images], frames)
+        subset = images[0][2].get('subset') or 'default'
+        paths = _image_paths(file, [text for _, text, _ in images], frames, ('', name, subset, f'{subset}/{name}'))
         sizes = []
         for index, (_, text, image) in enumerate(images):
             sides = [_whole(file, f'image {shown(text)}: {side}', image.get(side)) for side in ('height', 'width')]
@@ -300,14 +301,28 @@ def _read_images(file: Path, root: ElementTree.Element, frames: Optional[Path],
         table = TrackTable(sizes[0], join=True)
         for frame, (_, text, image) in enumerate(images):
             _add_image(file, text, image, frame, table, count)
-        found.append((LabeledVideo(name, *sizes[0], [text for _, text, _ in images], table.tracks), paths))
+        # Names of pictures that are there are set when the folder of all videos is known.
+        names = [text if '/' in text else f'{name}/{text}' for _, text, _ in images]
+        found.append((LabeledVideo(name, *sizes[0], names, table.tracks), paths))
+    _refuse_shared(file, found)
     return found
 
 
-def _image_paths(file: Path, names: Sequence[str], frames: Optional[Path]) -> List[Path]:
-    bases = [frames, frames / 'images'] if frames else [file.parent / 'images', file.parent / 'images' / 'default',
-                                                        file.parent, file.parent.parent]
-    for base in bases:
+def _refuse_shared(file: Path, found: Sequence[Tuple[LabeledVideo, List[Path]]]) -> None:
+    """Tasks of a project number their pictures alike, and one folder has room for those of one."""
+    owner: Dict[Path, str] = {}
+    for video, paths in found:
+        for path in paths:
+            if owner.setdefault(path, video.name) != video.name:
+                raise InputError(f'{file}: {path} is the picture of an image of {shown(owner[path])} and of one of '
+                                 f'{shown(video.name)}: give the pictures of each task a folder that is called like '
+                                 'the task.')
+
+
+def _image_paths(file: Path, names: Sequence[str], frames: Optional[Path], inner: Sequence[str]) -> List[Path]:
+    """The pictures of a video, whose names start from one of the ``inner`` folders; none if they are not there."""
+    bases = [frames, frames / 'images'] if frames else [file.parent / 'images', file.parent, file.parent.parent]
+    for base in [base / folder for base in bases for folder in inner[::-1]]:
         if (base / names[0]).is_file():
             for name in names:
                 if not (base / name).is_file():

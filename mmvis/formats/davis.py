@@ -16,7 +16,7 @@ from mmvis.errors import InputError, InputMissingError, of_user_path, shown
 from mmvis.structures import decode_rle
 from mmvis.structures.output_file import check_output_folder, replacing, write_output
 
-from .pictures import Size, files_in, folders_in, picture_size, pictures_in
+from .pictures import Size, files_in, folders_in, perhaps, picture_size, pictures_in
 from .tracks import (
     LabeledVideo,
     TrackTable,
@@ -55,19 +55,23 @@ def find_videos(source: Path) -> List[Tuple[str, Path]]:
     """(name, folder) of the videos: folders with PNG files."""
     if source.is_file():
         raise InputError(f'{source} is a file: a folder of PNG masks is needed.')
-    top = source
-    if (source / 'Annotations').is_dir():
-        top = source / 'Annotations'
+    videos = _look(source)
+    if not videos:
+        raise InputMissingError(f'{source}: there is no folder of PNG masks in it (Annotations/<video>/<frame>.png)'
+                                f'{perhaps(source, _look)}.')
+    return videos
+
+
+def _look(source: Path) -> List[Tuple[str, Path]]:
+    inner = [folder for folder in folders_in(source) if folder.name.startswith('Annotations')]
+    top = min(inner, key=lambda folder: folder.name, default=source)  # Annotations before Annotations_unsupervised
     if files_in(top, '.png'):
         return [(top.resolve().name, top)]
     inner = folders_in(top)
     levels = [folder for folder in inner if not files_in(folder, '.png')]
     if levels and len(levels) == len(inner):  # Annotations/480p, beside it perhaps Full-Resolution
         inner = folders_in(next((folder for folder in levels if folder.name == '480p'), levels[0]))
-    videos = [(folder.name, folder) for folder in inner if files_in(folder, '.png')]
-    if not videos:
-        raise InputMissingError(f'{source}: there is no folder of PNG masks in it (Annotations/<video>/<frame>.png).')
-    return videos
+    return [(folder.name, folder) for folder in inner if files_in(folder, '.png')]
 
 
 def read_labels(path: Path) -> Tuple[np.ndarray, str]:
@@ -144,7 +148,7 @@ def find_pictures(name: str, folder: Path, files: Sequence[Path], frames: Option
 
 def _read_classes(source: Path) -> Optional[Dict[str, Dict[str, str]]]:
     """Name of the class by video and number; None where nothing tells them."""
-    for folder in (source, *source.absolute().parents[:3]):
+    for folder in (source, source / 'Annotations', *source.absolute().parents[:3]):
         for file in ('meta.json', 'davis_semantics.json'):
             path = folder / file
             if path.is_file():

@@ -1,8 +1,8 @@
 """labelme, and X-AnyLabeling, which writes the same files: one JSON a frame, one folder a video.
 
-A shape belongs to the track that its ``group_id`` names, together with its label; without a ``group_id`` a flag that is
-true and names a number does ('3', 'track_3', 'id: 3'). Shapes of one track in one frame are united. Frames are the
-pictures that have a JSON file.
+A shape belongs to the track that its ``group_id`` names, together with its label; without a ``group_id`` a ``track_id``
+among its attributes does, or a flag that is true and names a number ('3', 'track_3', 'id: 3'). Shapes of one track in
+one frame are united. Frames are the pictures that have a JSON file.
 """
 import base64
 import binascii
@@ -18,6 +18,7 @@ from PIL import Image
 
 from mmvis.annotations import read_json
 from mmvis.annotations.fields import as_integer, is_finite
+from mmvis.annotations.foreign import track_id_of
 from mmvis.errors import InputError, InputMissingError, shown
 from mmvis.structures import RLE
 from mmvis.structures.output_file import check_output_folder, write_output
@@ -156,7 +157,7 @@ def _add_shape(shape: Any, where: str, frame: int, table: TrackTable, count: Sha
 def _track_number(shape: Dict[str, Any], where: str):
     number = shape.get('group_id')
     if number is None:
-        number = shape.get('track_id')
+        number = track_id_of(shape)
     if number is not None:
         if type(number) not in (int, str) or number == '':
             raise InputError(f'{where}: group_id is {shown(number)}, neither a whole number nor a text.')
@@ -176,7 +177,7 @@ def _track_number(shape: Dict[str, Any], where: str):
 def _draw(shape: Dict[str, Any], where: str, size: Size, count: ShapeCount) -> RLE:
     kind = shape.get('shape_type') or 'polygon'
     points = _read_points(shape.get('points'), where)
-    if kind == 'polygon':
+    if kind in ('polygon', 'quadrilateral'):
         count.outlines += 1
         return fill_polygons([points], size, where)
     if kind == 'mask':

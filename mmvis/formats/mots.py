@@ -3,7 +3,7 @@ Segmentation, CVPR 2019).
 
 A number is 1000 times the class plus the object; 10000 is a region to be ignored. A line of a text file is ``frame
 number class height width rle``. Classes are 1 car and 2 pedestrian, or those of ``categories.json`` ({"1": "car", ...})
-beside. The number in the name of a picture is the frame.
+beside, or of CVAT's ``instances/labels.txt``. The number in the name of a picture is the frame.
 """
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -19,12 +19,13 @@ from mmvis.structures.output_file import check_output_folder, replacing, write_o
 from mmvis.structures.rle_check import areas_of_good
 
 from .davis import flatten, overlap_note, read_labels
-from .pictures import Size, files_in, folders_in, frame_number, picture_size, pictures_in
+from .pictures import Size, files_in, folders_in, frame_number, perhaps, picture_size, pictures_in
 from .tracks import Id, LabeledVideo, TrackTable, VideoSet, json_text, masks_of_labels, set_file_names
 
 KITTI = {1: 'car', 2: 'pedestrian'}
 _IGNORE = 10
 _PER_CLASS = 1000
+_LABELS = 'labels.txt'  # of CVAT: a class a line
 
 
 class Item(NamedTuple):
@@ -84,21 +85,27 @@ def read_results(source: Path, videos: VideoSet) -> List[LabeledVideo]:
 
 def _find_videos(source: Path) -> List[Tuple[str, Path]]:
     """(name, text file or folder of PNG files) of the videos."""
+    videos = _look(source)
+    if not videos:
+        raise InputMissingError(f'{source}: there are no masks of MOTS in it (instances/<video>/<frame>.png, '
+                                f'<video>.txt or <video>/gt/gt.txt){perhaps(source, _look)}.')
+    return videos
+
+
+def _look(source: Path) -> List[Tuple[str, Path]]:
     if source.is_file():
         return [(_text_name(source), source)]
     for inner in ('instances', 'instances_txt'):
         if (source / inner).is_dir():
-            return _find_videos(source / inner)
+            return _look(source / inner)
     if (texts := [file for file in files_in(source, '.txt') if _is_table(file)]):
         return [(_text_name(file), file) for file in texts]
     if files_in(source, '.png'):
-        return [(source.resolve().name, source)]
+        place = source.resolve()
+        return [(place.parent.name if place.name == 'instances' else place.name, source)]  # CVAT: one video
     videos = [(folder.name, folder) for folder in folders_in(source) if files_in(folder, '.png')]
     videos += [(folder.name, folder / 'gt' / 'gt.txt') for folder in folders_in(source)
                if (folder / 'gt' / 'gt.txt').is_file()]
-    if not videos:
-        raise InputMissingError(f'{source}: there are no masks of MOTS in it (instances/<video>/<frame>.png, '
-                                '<video>.txt or <video>/gt/gt.txt).')
     return videos
 
 
@@ -107,7 +114,7 @@ def _text_name(file: Path) -> str:
 
 
 def _is_table(file: Path) -> bool:
-    return file.name not in ('seqmap.txt', 'readme.txt', 'README.txt') and not file.name.endswith('.seqmap')
+    return file.name not in (_LABELS, 'seqmap.txt', 'readme.txt', 'README.txt') and not file.name.endswith('.seqmap')
 
 
 def _read_categories(source: Path) -> Dict[int, str]:
@@ -120,6 +127,10 @@ def _read_categories(source: Path) -> Dict[int, str]:
                                                      for key, name in data.items()):
                 raise InputError(f'{path} is {shown(data)}, not a JSON object such as {{"1": "car"}}.')
             return {int(key): name for key, name in data.items()}
+    for path in (folder / 'instances' / _LABELS, folder / _LABELS):
+        if path.is_file():
+            with of_user_path(path), open(path, encoding='utf-8', errors='replace') as lines:
+                return dict(enumerate(filter(None, map(str.strip, lines)), start=1))
     return dict(KITTI)
 
 
@@ -130,7 +141,7 @@ def _find_pictures(name: str, place: Path, source: Path, frames: Optional[Path])
         base = source if source.is_dir() else source.parent
         folders = [up / inner / name for up in (base, base.parent)
                    for inner in ('images', 'image_02', 'training/image_02', 'JPEGImages')]
-        folders += [place.parent.parent / 'img1', base.parent / name / 'img1']
+        folders += [place.parent.parent / 'img1', base.parent / name / 'img1', place.parent / 'images']
     for folder in folders:
         paths = pictures_in(folder)
         if paths and folder != place:
@@ -158,7 +169,7 @@ def _read_video(name: str, place: Path, paths: Sequence[Path], names: Dict[int, 
         if item.frame not in position:
             raise InputError(f'{item.where}: there is no picture of frame {item.frame} of video {shown(name)} (they '
                              f'run from {paths[0].name} to {paths[-1].name}).')
-        if item.class_id == _IGNORE:
+        if item.class_id == _IGNORE and _IGNORE not in names:
             ignored += 1
             continue
         if item.class_id not in names:

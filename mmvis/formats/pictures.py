@@ -2,7 +2,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Optional, Sequence
+from typing import Callable, Iterable, List, NamedTuple, Optional, Sequence
 
 from PIL import Image
 
@@ -55,6 +55,12 @@ def walk(folder: Path) -> Iterable[Path]:
     yield folder
     for inner in folders_in(folder):
         yield from walk(inner)
+
+
+def perhaps(folder: Path, holds: Callable[[Path], object]) -> str:
+    """The end of a sentence on a folder that holds nothing: the first folder in it of which ``holds`` is true."""
+    inner = next((inner for inner in folders_in(folder) if holds(inner)), None)
+    return '' if inner is None else f'; perhaps {inner} is meant'
 
 
 def frame_number(name: str) -> Optional[int]:

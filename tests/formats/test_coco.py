@@ -64,6 +64,34 @@ def test_sizes_come_from_the_pictures(file):
     assert coco.read(file, None).videos[0].height == 48
 
 
+def test_names_of_another_machine_are_found_below_the_frames(file):
+    edit_json(file, lambda data: [image.update(file_name='/home/somebody/set/' + image['file_name'])
+                                  for image in data['images']])
+    found = coco.read(file, None)
+    assert [video.file_names[0] for video in found.videos] == [f'{name}/000000.jpg' for name in VIDEOS]
+    edit_json(file, lambda data: [image.update(file_name='D:\\set\\' + image['file_name'].rpartition('set/')[2])
+                                  for image in data['images']])
+    assert (coco.read(file, file.parent / 'images').root / found.videos[1].file_names[0]).is_file()
+
+
+def test_what_the_brush_of_cvat_has_drawn_is_no_crowd(file):
+    """It writes such a mask as RLE with iscrowd 1."""
+    def change(data):
+        for record in data['annotations']:
+            record.update(iscrowd=1, attributes={'occluded': False, 'track_id': record.pop('track_id')},
+                          segmentation=encode_mask(mask_of(list(map(int, record['bbox'])))))
+    edit_json(file, change)
+    tracks = [track for video in coco.read(file, None).videos for track in video.tracks]
+    assert [(track.crowd, len(track.masks)) for track in tracks] == [(False, 5), (False, 4), (False, 5)]
+
+
+def test_a_folder_with_its_parts_names_the_first(file):
+    (file.parent / 'train').mkdir()
+    file.rename(file.parent / 'train' / '_annotations.coco.json')
+    with pytest.raises(InputError, match='there is no JSON file in it; perhaps .*train is meant'):
+        coco.read(file.parent, None)
+
+
 def test_crowds_need_no_track(file):
     def change(data):
         data['annotations'][0].update(iscrowd=1, segmentation=encode_mask(mask_of((0, 0, 5, 5))))

@@ -125,6 +125,36 @@ def test_images_are_joined_by_group_or_attribute(tmp_path):
         read(tmp_path / 'i.xml', None)
 
 
+def tasks_of_images(root, folders):
+    """A project of two tasks whose images are called alike, and their pictures in some folders."""
+    lines = ['<annotations><meta><project><tasks>', *(f'<task><id>{n}</id><name>{name}</name></task>' for n, name in
+             ((4, 'one'), (5, 'two'))), '</tasks></project></meta>']
+    for n in (4, 5):
+        lines.append(f'<image id="{n}" name="frame_000000.png" subset="Train" task_id="{n}" width="40" height="30">'
+                     '<polygon label="car" points="1,1;9,1;9,7;1,7" group_id="2"/></image>')
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+        cv2.imwrite(str(root / folder / 'frame_000000.png'), np.zeros((30, 40, 3), np.uint8))
+    (root / 'annotations.xml').write_text('\n'.join([*lines, '</annotations>']))
+    return root / 'annotations.xml'
+
+
+@pytest.mark.parametrize('folders', [
+    ('images/one', 'images/two'), ('images/Train/one', 'images/Train/two'), ()])
+def test_tasks_whose_images_are_called_alike(folders, tmp_path):
+    file = tasks_of_images(tmp_path, folders)
+    names = ['one/frame_000000.png', 'two/frame_000000.png']
+    for frames in (None, tmp_path / 'images') if folders else (None,):
+        found = read(file, frames)
+        assert all(video.file_names[0].endswith(name) for video, name in zip(found.videos, names, strict=True))
+        assert not folders or all((found.root / video.file_names[0]).is_file() for video in found.videos)
+
+
+def test_tasks_that_share_a_picture_are_refused(tmp_path):
+    with pytest.raises(InputError, match="frame_000000.png is the picture of an image of 'one' and of one of 'two'"):
+        read(tasks_of_images(tmp_path, ['images']), None)
+
+
 @pytest.mark.parametrize('bad, words', [
     (track('<skeleton frame="0" keyframe="1"><points label="a" points="1,1"/></skeleton>'), 'a <skeleton> covers no'),
     (track('<points frame="3" points="1,1"/>'), "track '0', frame '3': a <points> covers no pixels"),

@@ -55,6 +55,14 @@ def test_flags_name_a_track_where_there_is_no_group(one, flag):
     assert track.track_id == 3
 
 
+def test_an_attribute_and_a_quadrilateral_of_x_anylabeling(one):
+    """An object without a group is named by its attribute; four corners are an outline."""
+    found = one(shape(SQUARE, 'quadrilateral', None, attributes={'track_id': '7'}, score=None, kie_linking=[]),
+                checked=True)
+    track, = found.videos[0].tracks
+    assert track.track_id == '7' and decode_rle(track.masks[0]).sum() == 16 and found.notes == []
+
+
 def test_shapes_beside_polygons(one):
     crop = np.zeros((4, 6), np.uint8)
     crop[1:3, 2:5] = 255

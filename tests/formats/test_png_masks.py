@@ -42,6 +42,18 @@ def test_one_video_and_semantics_beside(tmp_path):
     assert found.videos[0].name == 'yard' and len(found.videos[0].tracks) == 1 and found.categories == {'bus': 1}
 
 
+def test_the_release_without_guidance_and_semantics_among_the_masks(tmp_path):
+    root = write_davis(tmp_path / 'DAVIS')
+    (root / 'meta.json').unlink()
+    (root / 'Annotations').rename(root / 'Annotations_unsupervised')
+    assert [len(video.tracks) for video in davis.read(root, None).videos] == [2, 1]
+    (root / 'Annotations_unsupervised').rename(root / 'Annotations')
+    (root / 'Annotations' / 'davis_semantics.json').write_text('{"street": {"1": "a", "2": "b"}, "yard": {"1": "a"}}')
+    assert set(davis.read(root, None).categories) == {'a', 'b'}
+    with pytest.raises(InputError, match='no folder of PNG masks in it .*; perhaps .*DAVIS is meant'):
+        davis.read(tmp_path, None)
+
+
 def damage(path, change):
     labels = np.array(Image.open(path))
     Image.fromarray(change(labels)).save(path)
@@ -140,3 +152,21 @@ def test_results_of_a_tracker(tmp_path):
     (tmp_path / 'out' / 'yard.txt').rename(tmp_path / 'out' / 'garden.txt')
     with pytest.raises(InputError, match="there is no video 'garden' in the annotations"):
         mots.read_results(tmp_path / 'out', truth)
+
+
+def test_a_video_of_cvat(tmp_path):
+    """Frames and masks lie without a folder of a video, and a file names the classes."""
+    root = write_mots(tmp_path / 'set')
+    (root / 'categories.json').unlink()
+    task = tmp_path / 'set' / 'default'
+    task.mkdir()
+    (root / 'instances' / 'street').rename(task / 'instances')
+    (root / 'images' / 'street').rename(task / 'images')
+    (task / 'instances' / 'labels.txt').write_text('lorry\nchild\n')
+    found = mots.read(task, None)
+    assert [video.name for video in found.videos] == ['default'] and found.categories == {'lorry': 1, 'child': 2}
+    assert sorted(len(track.masks) for track in found.videos[0].tracks) == [4, 5]
+    (root / 'instances' / 'yard').rename(tmp_path / 'yard')
+    (root / 'instances').rmdir()
+    with pytest.raises(InputError, match='no masks of MOTS in it .*; perhaps .*default is meant'):
+        mots.read(root, None)
