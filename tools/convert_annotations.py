@@ -25,6 +25,7 @@ from mmvis.annotations import load_annotations, read_json  # noqa: E402
 from mmvis.cli import ToolParser, number_in, printable, run_tool  # noqa: E402
 from mmvis.errors import InputError, InputMissingError, shown  # noqa: E402
 from mmvis.formats import FORMATS, Track, VideoSet  # noqa: E402
+from mmvis.formats.pictures import videos_in  # noqa: E402
 from mmvis.formats.ytvis import write_results  # noqa: E402
 from mmvis.structures.output_file import check_output  # noqa: E402
 
@@ -41,7 +42,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, metavar='PATH', help='file (ytvis, coco, results) or folder')
     parser.add_argument('--to', choices=[*FORMATS, RESULTS], default='ytvis', help='format to be written (%(default)s)')
     parser.add_argument('--frames', type=Path, metavar='DIR',
-                        help='folder of the pictures, where they do not lie beside the annotations')
+                        help='folder of the pictures, where they do not lie beside the annotations; a video or a folder '
+                             'of videos is cut into pictures')
     parser.add_argument('--classes', nargs='+', metavar='NAME',
                         help='names of the classes, with the ids 1, 2, ...; for parts of a set that are converted one '
                              'by one')
@@ -60,15 +62,29 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return args
 
 
+def frames_of_videos(args: argparse.Namespace) -> Path:
+    """The folder of the pictures of --frames, which holds videos: they are cut where configs look for them. Those of a
+    single video belong to the source, whatever it is called.
+    """
+    from mmvis.apis.frame_cutting import cut_videos  # noqa: PLC0415  (brings OpenCV and more along)
+    if args.to != 'ytvis':
+        raise InputError(f'--frames {args.frames} holds videos, which are cut into pictures beside an annotation file '
+                         'alone: convert to ytvis first.')
+    if not args.source.exists():
+        raise InputMissingError(f'{args.source}: there is no such file or folder.')
+    folder = args.out.with_suffix('') / 'JPEGImages'
+    for line in cut_videos(args.frames, folder):
+        print(line, flush=True)
+    return folder / args.frames.stem if args.frames.is_file() else folder
+
+
 def read_source(args: argparse.Namespace) -> VideoSet:
     """The videos of the source, with the classes that were asked for."""
     if not args.source.exists():
         raise InputMissingError(f'{args.source}: there is no such file or folder.')
     if args.frames is not None and not args.frames.is_dir():
-        kind = 'is no folder' if args.frames.exists() else 'is not there'
-        cut = (': ffmpeg -i VIDEO -start_number 0 frames/%06d.png cuts a video into pictures'
-               if args.frames.suffix.lower() in ('.mp4', '.avi', '.mov', '.mkv', '.webm') else '')
-        raise InputMissingError(f'--frames {args.frames} {kind}: the folder of the pictures is needed{cut}.')
+        kind = 'is neither a folder nor a video' if args.frames.exists() else 'is not there'
+        raise InputMissingError(f'--frames {args.frames} {kind}: the folder of the pictures is needed.')
     videos = read_tracks(args) if args.format == RESULTS else FORMATS[args.format].read(args.source, args.frames)
     if args.classes:
         set_classes(videos, args.classes)
@@ -107,6 +123,15 @@ def read_tracks(args: argparse.Namespace) -> VideoSet:
     return videos
 
 
+def start_from(videos: VideoSet, folder: Path) -> None:
+    """Have file names start from a folder that holds all pictures, if it does."""
+    folder = Path(os.path.abspath(folder))
+    if videos.root is not None and folder in videos.root.parents:
+        for video in videos.videos:
+            video.file_names = [(videos.root.relative_to(folder) / name).as_posix() for name in video.file_names]
+        videos.root = folder
+
+
 def link_frames(videos: VideoSet, out: Path) -> str:
     """Make ``<out>/JPEGImages``, beside an annotation file, a link to the pictures, so that configs find them there;
     says where they are."""
@@ -139,6 +164,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         check_output(args.out, inputs)
     elif args.source.is_dir() and args.out.resolve() == args.source.resolve():
         raise InputError(f'--out {args.out} is the source: choose another folder.')
+    if args.frames is not None and videos_in(args.frames):
+        args.frames = frames_of_videos(args)
     if args.to == RESULTS:
         truth = read_truth(args.annotations, args.frames)
         found = FORMATS[args.format].read_results(args.source, truth)
@@ -146,6 +173,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         print(f'{args.out}: {sum(len(video.tracks) for video in found)} tracks in {len(found)} videos')
         return
     videos = read_source(args)
+    start_from(videos, args.out.with_suffix('') / 'JPEGImages')
     notes = videos.notes + FORMATS[args.to].write(videos, args.out)
     print(f'{args.out}: {summary(videos)}')
     if args.to == 'ytvis' and videos.root is not None:

@@ -14,12 +14,11 @@ from mmengine.logging import print_log
 
 from mmvis.datasets.images import OnDamage, read_image
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
-from mmvis.formats.pictures import PICTURES, natural_order
+from mmvis.formats.pictures import PICTURES, VIDEOS, natural_order
 from mmvis.visualization.writers import quiet_opencv
 
 from .video_decoding import OpenCVFrames, VideoFrames, open_video
 
-VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ts', '.webm', '.wmv')
 _TIMEOUT_MS = 10_000  # of a stream that does not answer
 _VIDEO_DEVICES = 81  # major number of cameras (/dev/video0) on Linux
 

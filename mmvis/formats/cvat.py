@@ -242,8 +242,7 @@ def _find_pictures(file: Path, task: Task, frames: Optional[Path], alone: bool) 
             return paths
     if frames:
         raise InputMissingError(f'{file}: the pictures of video {shown(task.names[0])} are in none of '
-                                f'{", ".join(map(str, places))}'
-                                f'{"; a video file is to be cut into pictures first" if frames.is_file() else ""}.')
+                                f'{", ".join(map(str, places))}.')
     return []
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from mmvis.errors import InputError, InputMissingError, of_user_path
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ts', '.webm', '.wmv')
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -34,6 +35,15 @@ def pictures_in(folder: Path) -> List[Path]:
         return []
     with of_user_path(folder, 'cannot be listed'):
         return [folder / name for name in natural_order(filter(is_picture, os.listdir(folder)))]
+
+
+def videos_in(place: Path) -> List[Path]:
+    """A video file, or the videos of a folder that holds neither pictures nor folders; none otherwise."""
+    if not place.is_dir():
+        return [place] if place.is_file() and place.name.lower().endswith(VIDEOS) else []
+    if pictures_in(place) or folders_in(place):
+        return []
+    return [video for suffix in VIDEOS for video in files_in(place, suffix)]
 
 
 def files_in(folder: Path, suffix: str) -> List[Path]:

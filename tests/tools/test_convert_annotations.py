@@ -1,18 +1,22 @@
 """tools/convert_annotations.py: from every format to a file that the data set finds its frames for, and back out."""
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from mmvis.datasets import VISDataset
 from mmvis.errors import InputError
 from mmvis.evaluation.vis_eval import evaluate_results
+from mmvis.visualization import VideoFile
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / 'tools'), str(ROOT / 'tests' / 'helpers')]
 from convert_annotations import main  # noqa: E402
-from foreign_sets import WRITERS, write_coco  # noqa: E402
+from foreign_sets import VIDEOS, WRITERS, write_coco  # noqa: E402
 
 
 @pytest.mark.parametrize('name', WRITERS)
@@ -28,6 +32,31 @@ def test_the_dataset_reads_what_is_written(name, tmp_path, capsys):
     assert sorted(frame.labels.tolist()) == [0, 1] and frame.masks.sum() == 20 * 12 + 8 * 20
     annotation = json.loads(out.read_text())['annotations'][0]
     assert annotation['bboxes'][0] == [4, 10, 20, 12] and annotation['areas'][0] == 240
+
+
+def test_frames_are_cut_from_the_videos_that_were_annotated(tmp_path, capsys):
+    """All a user of CVAT has is its XML and his videos."""
+    source = WRITERS['cvat'](tmp_path / 'set')
+    (tmp_path / 'videos').mkdir()
+    for name in VIDEOS:
+        with VideoFile(tmp_path / 'videos' / f'{name}.mp4', fps=5) as video:
+            for picture in sorted((source / 'images' / name).iterdir()):
+                video.add(cv2.imread(str(picture)))
+    shutil.rmtree(source / 'images')
+    out = tmp_path / 'custom' / 'train.json'
+    main(['cvat', str(source), '--frames', str(tmp_path / 'videos'), '--out', str(out)])
+    printed = capsys.readouterr().out
+    assert re.search(r'street.mp4 \((PyAV|OpenCV)\): 5 frames in ', printed) and 'a link' not in printed
+    frame = VISDataset(ann_file=str(out), clip=dict(type='SingleFrames')).load_frame(0, 3)
+    inside = frame.image[frame.masks.any(0)]
+    assert len(inside) == 20 * 12 + 8 * 20 and (inside[:, 1] > 150).all()  # the objects are where their masks are
+    one = tmp_path / 'other.mp4'  # a single video belongs to the source, whatever it is called
+    shutil.copy(tmp_path / 'videos' / 'yard.mp4', one)
+    main(['cvat', str(source / 'yard.xml'), '--frames', str(one), '--out', str(tmp_path / 'one.json')])
+    names = json.loads((tmp_path / 'one.json').read_text())['videos'][0]['file_names']
+    assert names[0] == 'other/000000.jpg' and all((tmp_path / 'one' / 'JPEGImages' / name).is_file() for name in names)
+    with pytest.raises(InputError, match='holds videos, which are cut .* convert to ytvis first'):
+        main(['cvat', str(source), '--frames', str(tmp_path / 'videos'), '--to', 'coco', '--out', str(out)])
 
 
 @pytest.fixture()
