@@ -63,6 +63,7 @@ def read(source: Path, frames: Optional[Path]) -> VideoSet:
     twin = next((name for name in names if names.count(name) > 1), None)
     if twin is not None:
         raise InputError(f'{source}: two videos are called {shown(twin)}: rename the file or the task.')
+    _refuse_shared(source, found)
     root = None
     if all(paths for _, paths in found):
         root = set_file_names(found, frames, source if source.is_dir() else source.parent)
@@ -74,6 +75,17 @@ def read(source: Path, frames: Optional[Path]) -> VideoSet:
         raise InputMissingError(f'{source}: the pictures of video {shown(bare)} are not there, those of others are; '
                                 'name the folder of all by --frames.')
     return VideoSet(root, videos, number_categories(labels or used_categories(videos)), notes)
+
+
+def _refuse_shared(source: Path, found: Sequence[Tuple[LabeledVideo, List[Path]]]) -> None:
+    """Tasks number their frames alike, and one folder has room for those of one. (Jobs of a task, which may share some
+    frames, begin with others.)"""
+    owner: Dict[Path, str] = {}
+    for video, paths in found:
+        if paths and owner.setdefault(paths[0], video.name) != video.name:
+            raise InputError(f'{source}: {paths[0]} is the first picture of {shown(owner[paths[0]])} and of '
+                             f'{shown(video.name)}: give the pictures of each task a folder that is called like the '
+                             'task.')
 
 
 def _read_file(file: Path, frames: Optional[Path], alone: bool, count: ShapeCount, notes: List[str],
@@ -303,19 +315,7 @@ def _read_images(file: Path, root: ElementTree.Element, frames: Optional[Path],
         # Names of pictures that are there are set when the folder of all videos is known.
         names = [text if '/' in text else f'{name}/{text}' for _, text, _ in images]
         found.append((LabeledVideo(name, *sizes[0], names, table.tracks), paths))
-    _refuse_shared(file, found)
     return found
-
-
-def _refuse_shared(file: Path, found: Sequence[Tuple[LabeledVideo, List[Path]]]) -> None:
-    """Tasks of a project number their pictures alike, and one folder has room for those of one."""
-    owner: Dict[Path, str] = {}
-    for video, paths in found:
-        for path in paths:
-            if owner.setdefault(path, video.name) != video.name:
-                raise InputError(f'{file}: {path} is the picture of an image of {shown(owner[path])} and of one of '
-                                 f'{shown(video.name)}: give the pictures of each task a folder that is called like '
-                                 'the task.')
 
 
 def _image_paths(file: Path, names: Sequence[str], frames: Optional[Path], inner: Sequence[str]) -> List[Path]:

@@ -142,8 +142,10 @@ def find_pictures(name: str, folder: Path, files: Sequence[Path], frames: Option
                 if file.stem not in by_stem:
                     raise InputMissingError(f'{file}: its frame {file.stem} is not in {place}.')
             return [by_stem[file.stem] for file in files]
+    objects = (f' (if the folders of {folder.parent} are objects, as SAM 2 makes them with --per_obj_png_file: one PNG a '
+               'frame for all objects is needed)' if name.isdecimal() else '')
     raise InputMissingError(f'{files[0]}: its frame {files[0].stem} is in none of {", ".join(map(str, folders))}; name '
-                            'the folder of the pictures by --frames.')
+                            f'the folder of the pictures by --frames{objects}.')
 
 
 def _read_classes(source: Path) -> Optional[Dict[str, Dict[str, str]]]:

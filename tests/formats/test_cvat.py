@@ -108,6 +108,8 @@ def test_several_tasks_of_a_project(video, tmp_path):
                   track(polygon(1, 5), more='task_id="5"', number=1), head=head, frames=tmp_path / 'frames')
     assert [(v.name, v.file_names[0], sorted(v.tracks[0].masks)) for v in found.videos] == [
         ('one', 'one/0.png', [0, 1]), ('two', 'two/0.png', [1])]
+    with pytest.raises(InputError, match="0.png is the first picture of 'one' and of 'two'"):
+        video(track(polygon(0, 1), more='task_id="4"'), head=head, frames=tmp_path / 'frames' / 'one')
 
 
 def test_images_are_joined_by_group_or_attribute(tmp_path):
@@ -151,7 +153,7 @@ def test_tasks_whose_images_are_called_alike(folders, tmp_path):
 
 
 def test_tasks_that_share_a_picture_are_refused(tmp_path):
-    with pytest.raises(InputError, match="frame_000000.png is the picture of an image of 'one' and of one of 'two'"):
+    with pytest.raises(InputError, match="frame_000000.png is the first picture of 'one' and of 'two'"):
         read(tasks_of_images(tmp_path, ['images']), None)
 
 

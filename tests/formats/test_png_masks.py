@@ -54,6 +54,16 @@ def test_the_release_without_guidance_and_semantics_among_the_masks(tmp_path):
         davis.read(tmp_path, None)
 
 
+def test_a_folder_an_object_of_sam_2(tmp_path):
+    root = write_davis(tmp_path)
+    (root / 'Annotations' / '480p').rename(root / 'two')
+    (root / 'two' / 'street').rename(root / 'two' / '001')
+    (root / 'two' / 'yard').rename(root / 'two' / '002')
+    (root / 'two').rename(root / 'Annotations' / 'street')
+    with pytest.raises(InputError, match='if the folders of .*street are objects, as SAM 2 makes them'):
+        davis.read(root, None)
+
+
 def damage(path, change):
     labels = np.array(Image.open(path))
     Image.fromarray(change(labels)).save(path)
