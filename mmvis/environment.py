@@ -5,6 +5,9 @@ from typing import Mapping, Optional
 
 from mmvis.errors import InputError
 
+#: What may have started a process of several.
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
 
 def environment_number(name: str, default: Optional[int] = None, minimum: int = 0,
                        environ: Optional[Mapping[str, str]] = None) -> Optional[int]:

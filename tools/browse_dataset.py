@@ -7,20 +7,22 @@ equal colours.
 """
 import argparse
 from pathlib import Path
-from typing import List, Sequence
+from typing import TYPE_CHECKING, List, Sequence
 
 import numpy as np
 
-from mmvis.cli import number_in, seed_number
-from mmvis.datasets import SampleKey
-from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool
+import mmvis
+from mmvis import datasets, engine  # what is asked of them loads PyTorch, --help does not
+from mmvis.cli import ToolParser, number_in, run_tool, seed_number
+from mmvis.engine import CfgOptions
 from mmvis.errors import InputError
-from mmvis.frame_sample import FrameSample
-from mmvis.registry import DATASETS
 from mmvis.structures import FrameInstances, encode_masks
 from mmvis.structures.output_file import check_output_folder
 from mmvis.visualization import contact_sheet, draw_frame, write_image
 from mmvis.visualization.names import safe_name
+
+if TYPE_CHECKING:
+    from mmvis.frame_sample import FrameSample
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw_sample(image: np.ndarray, sample: FrameSample, classes: Sequence[str]) -> np.ndarray:
+def draw_sample(image: np.ndarray, sample: 'FrameSample', classes: Sequence[str]) -> np.ndarray:
     """Overlay uint8 [height, width, 3] of a frame, uint8 [height, width, 3] BGR, and its annotations."""
     objects = sample.gt_instances
     instances = FrameInstances(
@@ -47,7 +49,7 @@ def draw_sample(image: np.ndarray, sample: FrameSample, classes: Sequence[str]) 
     return draw_frame(image, instances, classes)
 
 
-def describe(samples: List[FrameSample]) -> str:
+def describe(samples: List['FrameSample']) -> str:
     first = samples[0]
     frames = ', '.join(f'{sample.frame_idx} ({len(sample.gt_instances)} objects)' for sample in samples)
     height, width = first.img_shape
@@ -58,14 +60,14 @@ def describe(samples: List[FrameSample]) -> str:
 def main() -> None:
     args = parse_args()
     check_output_folder(args.out)
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = engine.load_config(args.config, args.cfg_options)
     if (cfg.get('train_dataloader') or {}).get('dataset') is None:
         raise InputError(f'{cfg.filename} has no train_dataloader.dataset: there are no clips to show.')
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    dataset = mmvis.registry.DATASETS.build(cfg.train_dataloader.dataset)
     classes = dataset.metainfo['classes']
     order = np.random.default_rng(args.seed).permutation(len(dataset))[:args.num]
     for number, index in enumerate(order.tolist()):
-        item = dataset[SampleKey(args.seed, args.epoch, index)]
+        item = dataset[datasets.SampleKey(args.seed, args.epoch, index)]
         images = item['inputs'].numpy().transpose(0, 2, 3, 1)
         frames = [draw_sample(np.ascontiguousarray(image), sample, classes)
                   for image, sample in zip(images, item['data_samples'])]

@@ -25,29 +25,32 @@ import time
 from collections import deque
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
+import mmvis  # noqa: E402  (first: it quietens OpenCV and Ctrl-C)
 
 # isort: split
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from mmvis.apis import FrameSource, Pictures, VISPredictor, expand_sources, open_source  # noqa: E402
-from mmvis.cli import describe, error_sentence, number_in, printable  # noqa: E402
+from mmvis import apis, engine, evaluation  # noqa: E402  (what is asked of them loads PyTorch, --help does not)
+from mmvis.apis import FrameSource, Pictures, expand_sources, open_source  # noqa: E402
+from mmvis.cli import ToolParser, describe, error_sentence, number_in, printable, run_tool  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402
-from mmvis.engine import CfgOptions, ToolParser, find_config, load_config, run_tool  # noqa: E402
+from mmvis.engine import CfgOptions  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
-from mmvis.evaluation import ResultsWriter  # noqa: E402
 from mmvis.records import image_ids, image_results  # noqa: E402
-from mmvis.registry import MODELS  # noqa: E402
 from mmvis.structures import FrameInstances  # noqa: E402
 from mmvis.structures.output_file import check_outputs  # noqa: E402
 from mmvis.visualization import PictureFiles, VideoFile, draw_frame, has_display  # noqa: E402
 from mmvis.visualization.appearance import AppearanceOrder  # noqa: E402
 from mmvis.visualization.names import safe_name  # noqa: E402
+
+if TYPE_CHECKING:
+    from mmvis.apis import VISPredictor
+    from mmvis.evaluation import ResultsWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Config and checkpoint of a call that names none: the first whose checkpoint is there.
@@ -110,8 +113,8 @@ def choose_model(args: argparse.Namespace) -> Tuple[str, str]:
 
 def segments_images(config: str, args: argparse.Namespace) -> bool:
     """Whether the system of a config takes every picture by itself; known before the model is built."""
-    kind = (load_config(config, args.cfg_options).get('model') or {}).get('type')
-    return isinstance(kind, str) and getattr(MODELS.get(kind), 'SEGMENTS_IMAGES', False)
+    kind = (engine.load_config(config, args.cfg_options).get('model') or {}).get('type')
+    return isinstance(kind, str) and getattr(mmvis.registry.MODELS.get(kind), 'SEGMENTS_IMAGES', False)
 
 
 class Stop:
@@ -190,7 +193,7 @@ class View:
             self.file, self.fault = None, fault
 
 
-def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, view: View, stop: Stop,
+def track(source: FrameSource, predictor: 'VISPredictor', writer: 'ResultsWriter', view: View, stop: Stop,
           max_frames: Optional[int]) -> Tuple[int, Optional[Exception]]:
     """Run a source to its end, or until it is to stop; returns the number of frames, and what went wrong in the
     middle, if something did.
@@ -242,7 +245,7 @@ def track(source: FrameSource, predictor: VISPredictor, writer: ResultsWriter, v
     return progress.frames, fault
 
 
-def segment(source: Pictures, predictor: VISPredictor, results: str, view: View, stop: Stop,
+def segment(source: Pictures, predictor: 'VISPredictor', results: str, view: View, stop: Stop,
             max_frames: Optional[int]) -> Tuple[int, int, Optional[Exception]]:
     """Pictures by themselves, of any sizes, as a list of COCO; returns the numbers of images and instances, and what
     went wrong, if something did.
@@ -366,7 +369,7 @@ def check(outputs: Outputs, source: FrameSource, apart: bool, inputs: Sequence[s
     overlay_file(outputs, source, apart, None, inputs)
 
 
-def run_pictures(args: argparse.Namespace, source: Pictures, outputs: Outputs, predictor: VISPredictor, window: bool,
+def run_pictures(args: argparse.Namespace, source: Pictures, outputs: Outputs, predictor: 'VISPredictor', window: bool,
                  stop: Stop) -> Report:
     """Results and overlays of pictures by themselves."""
     start = time.perf_counter()
@@ -382,7 +385,7 @@ def tell_outputs(args: argparse.Namespace, outputs: Outputs, view: View) -> None
     print(', '.join([outputs.results, *drawn]), flush=True)
 
 
-def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, predictor: VISPredictor, window: bool,
+def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, predictor: 'VISPredictor', window: bool,
                stop: Stop) -> Report:
     """Results and overlay of one video, as far as it can be read."""
     start = time.perf_counter()
@@ -392,7 +395,7 @@ def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, 
     decoder = f' ({source.decoder})' if source.decoder else ''
     print(f'{type(predictor.model).__name__} on {predictor.device}{behind}: {source.name}{decoder}', flush=True)
     # Where nothing tells the category ids, the labels stand for them.
-    writer = ResultsWriter(outputs.results, [predictor.video_id], predictor.category_ids or range(1000),
+    writer = evaluation.ResultsWriter(outputs.results, [predictor.video_id], predictor.category_ids or range(1000),
                            dict(source=source.name, time=time.time()))
     with closing(writer), closing(View(overlay_file(outputs, source, False, args.fps), window, predictor.classes,
                                        args.thresh, stop)) as view:
@@ -402,7 +405,7 @@ def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, 
     return Report(source.name, frames, len(predictor.tracks), time.perf_counter() - start, outputs, fault or view.fault)
 
 
-def run_sources(args: argparse.Namespace, outputs: List[Outputs], predictor: VISPredictor, window: bool,
+def run_sources(args: argparse.Namespace, outputs: List[Outputs], predictor: 'VISPredictor', window: bool,
                 damaged: Optional[DamagedFrames], model_files: Sequence[str]) -> List[Report]:
     """All sources one after another; what is wrong with one is told and the next begins."""
     reports = []
@@ -444,14 +447,14 @@ def main() -> None:
     outputs = name_outputs(args, window)
     if args.show and not window:
         print('There is no display to show pictures on: they go to files.')
-    model_files = [str(find_config(config)), checkpoint]
+    model_files = [str(engine.find_config(config)), checkpoint]
     many = len(outputs) > 1
     if not many:  # before the model: a wrong name is told at once
         source = open_source(args.sources[0], damaged)
         apart = isinstance(source, Pictures) and segments_images(config, args)
         outputs = [fit_overlay(outputs[0], apart, args.save_vis)]
         check(outputs[0], source, apart, [args.sources[0], *model_files])
-    predictor = VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
+    predictor = apis.VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
                              load_anyway=args.load_anyway, compiled=args.compile)
     if many:
         reports = run_sources(args, outputs, predictor, window, damaged, model_files)

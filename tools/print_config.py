@@ -8,7 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-from mmvis.engine import CfgOptions, ToolParser, load_config, run_tool  # noqa: E402
+from mmvis import engine  # noqa: E402  (what is asked of it loads PyTorch, --help does not)
+from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.engine import CfgOptions  # noqa: E402
 
 
 def main() -> None:
@@ -17,7 +19,7 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
                         help='change keys of the config')
     args = parser.parse_args()
-    print(load_config(args.config, args.cfg_options).pretty_text)
+    print(engine.load_config(args.config, args.cfg_options).pretty_text)
 
 
 if __name__ == '__main__':

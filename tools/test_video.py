@@ -33,13 +33,12 @@ from mmengine.model import is_model_wrapper  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 from mmvis.apis import account_from_environment, benchmark_of, find_target, pack_results, send_results  # noqa: E402
-from mmvis.cli import ToBeContinued, number_in  # noqa: E402
+from mmvis.cli import ToBeContinued, ToolParser, number_in, run_tool  # noqa: E402
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.converters.safetensors_file import weight_files  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
-from mmvis.engine import LAUNCHERS, CfgOptions, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
-from mmvis.engine.class_numbers import check_trained, fill_class_number  # noqa: E402
-from mmvis.environment import environment_number, thread_number  # noqa: E402
+from mmvis.engine import CfgOptions, build_runner, check_trained, fill_class_number, load_config, spawn  # noqa: E402
+from mmvis.environment import LAUNCHERS, environment_number, thread_number  # noqa: E402
 from mmvis.errors import InputError, InputMissingError, of_user_path  # noqa: E402
 from mmvis.evaluation import Evaluator, Rules, evaluate_image_results, image_table, official_pickle  # noqa: E402
 from mmvis.evaluation.results_writer import ResultsWriter  # noqa: E402

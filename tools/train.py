@@ -12,22 +12,19 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checkout, installed or not
 
-import mmvis  # noqa: E402,F401  (first: it supplies the operators that mmcv asks for)
-
-# isort: split
-from mmengine.config import Config  # noqa: E402
-
-from mmvis.cli import number_in, seed_number  # noqa: E402
-from mmvis.engine import LAUNCHERS, CfgOptions, ToolParser, build_runner, load_config, run_tool, spawn  # noqa: E402
-from mmvis.engine.checkpoint import find_checkpoints  # noqa: E402
-from mmvis.engine.launch import launcher_variables  # noqa: E402
-from mmvis.engine.steps import use_global_batch  # noqa: E402
-from mmvis.environment import environment_number  # noqa: E402
+from mmvis import engine  # noqa: E402  (what is asked of it loads PyTorch, --help does not)
+from mmvis.cli import ToolParser, number_in, run_tool, seed_number  # noqa: E402
+from mmvis.engine import CfgOptions  # noqa: E402
+from mmvis.environment import LAUNCHERS, environment_number  # noqa: E402
 from mmvis.errors import InputError  # noqa: E402
 from mmvis.shipped import find_checkpoint  # noqa: E402
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,14 +63,14 @@ def main() -> None:
     cfg = read_config(args)
     if args.launcher == 'none' and (args.gpus != 1 or environment_number('NNODES', 1, minimum=1) > 1):
         args.launcher = 'pytorch'
-        spawn(train_process, args.gpus, args, job=f'train {Path(args.config).stem}')
+        engine.spawn(train_process, args.gpus, args, job=f'train {Path(args.config).stem}')
     else:
         train(cfg)
 
 
-def read_config(args: argparse.Namespace) -> Config:
+def read_config(args: argparse.Namespace) -> 'Config':
     """The config, with the arguments put into it."""
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = engine.load_config(args.config, args.cfg_options)
     if 'val_interval' in (args.cfg_options or {}) and not args.validate:
         raise InputError('--cfg-options val_interval is for --validate, which is not given.')
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
@@ -92,7 +89,7 @@ def read_config(args: argparse.Namespace) -> Config:
             raise InputError(f'{cfg.filename} has no auto_scale_lr.base_batch_size, which --auto-scale-lr goes by.')
         cfg.auto_scale_lr.enable = True
     if args.global_batch is not None:
-        use_global_batch(cfg, number_of_processes(args), args.global_batch)
+        engine.use_global_batch(cfg, number_of_processes(args), args.global_batch)
     cfg.setdefault('randomness', dict(seed=None))
     if args.seed is not None:
         cfg.randomness.seed = args.seed
@@ -106,10 +103,10 @@ def number_of_processes(args: argparse.Namespace) -> int:
     """Of the whole job; the process that is to start the others knows it from the command."""
     if args.launcher == 'none':
         return args.gpus * environment_number('NNODES', 1, minimum=1)
-    return int(launcher_variables(args.launcher, os.environ)['WORLD_SIZE'])
+    return int(engine.launcher_variables(args.launcher, os.environ)['WORLD_SIZE'])
 
 
-def set_validation(cfg: Config, validate: bool) -> None:
+def set_validation(cfg: 'Config', validate: bool) -> None:
     """How often is validated: ``train_cfg.val_interval``, which stands for itself, or with --validate ``val_interval``
     of the config, in the unit of the training (iterations or epochs; one epoch if there is none)."""
     if validate and not cfg.train_cfg.get('val_interval'):
@@ -131,13 +128,13 @@ def train_process(args: argparse.Namespace) -> None:
     train(read_config(args))
 
 
-def train(cfg: Config) -> None:
-    runner = build_runner(cfg)
+def train(cfg: 'Config') -> None:
+    runner = engine.build_runner(cfg)
     try:
         runner.train()
     except KeyboardInterrupt:
         if runner.rank == 0:
-            files = find_checkpoints(runner.work_dir)
+            files = engine.find_checkpoints(runner.work_dir)
             hint = f'The last checkpoint is {files[0]}: --resume goes on from it.' if files else 'No checkpoint yet.'
             print(f'Stopped in iteration {runner.iter + 1}. {hint}', flush=True)
         raise

@@ -1,6 +1,7 @@
 """What a program calls: a model over frames as they come; packing and sending results."""
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from mmvis.lazy import lazy_name
 
 from .benchmarks import BENCHMARKS, Benchmark, benchmark_of, find_target
 from .competition import PLATFORMS, connect, upload, wait_for_score
@@ -21,6 +22,4 @@ __all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'FrameSource', 'PLATFORMS', 'Pi
 
 def __getattr__(name: str) -> Any:
     """``VISPredictor`` when it is asked for: all models come with it, and a tool that reads results needs none."""
-    if name == 'VISPredictor':
-        return importlib.import_module('.predictor', __name__).VISPredictor
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return lazy_name(__name__, {'predictor': 'VISPredictor'}, name)

@@ -10,11 +10,11 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
-from mmengine.logging import print_log
 
 from mmvis.datasets.images import OnDamage, read_image
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 from mmvis.formats.pictures import PICTURES, VIDEOS, natural_order
+from mmvis.log import print_log
 from mmvis.visualization.writers import quiet_opencv
 
 from .video_decoding import OpenCVFrames, VideoFrames, open_video

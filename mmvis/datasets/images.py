@@ -12,10 +12,10 @@ from typing import Callable, NamedTuple, Optional
 
 import cv2
 import numpy as np
-from mmengine.logging import print_log
 from PIL import Image
 
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
+from mmvis.log import print_log
 
 from .decoding import decode
 

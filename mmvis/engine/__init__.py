@@ -1,19 +1,32 @@
 """Running a model: configs, launching, the runner and its loops, checkpoints."""
-from mmvis.cli import ToolParser, run_tool
+from typing import Any
 
-from .amp import MixedPrecisionOptimWrapper
-from .config import find_config, load_config
-from .config_values import CfgOptions
-from .detectron2_groups import Detectron2Groups
-from .hooks import DamagedFramesHook, FiniteLossHook, SafeCheckpointHook
-from .launch import LAUNCHERS, init_dist, spawn
-from .layer_decay import LayerDecayGroups, TwoStagePoly
-from .loops import VideoTestLoop, VideoValLoop
-from .preemption import PassingCheckpointHook
-from .runner import VISRunner, build_runner
-from .train_loop import EpochTrainLoop, IterTrainLoop
+from mmvis.cli import ToolParser, run_tool
+from mmvis.lazy import lazy_name
+
+_MODULES = {
+    'amp': 'MixedPrecisionOptimWrapper',
+    'checkpoint': 'find_checkpoints',
+    'class_numbers': 'check_trained fill_class_number',
+    'config': 'find_config load_config',
+    'config_values': 'CfgOptions',
+    'detectron2_groups': 'Detectron2Groups',
+    'hooks': 'DamagedFramesHook FiniteLossHook SafeCheckpointHook',
+    'launch': 'init_dist launcher_variables spawn',
+    'layer_decay': 'LayerDecayGroups TwoStagePoly',
+    'loops': 'VideoTestLoop VideoValLoop',
+    'preemption': 'PassingCheckpointHook',
+    'runner': 'VISRunner build_runner',
+    'steps': 'use_global_batch',
+    'train_loop': 'EpochTrainLoop IterTrainLoop',
+}
 
 __all__ = ['CfgOptions', 'DamagedFramesHook', 'Detectron2Groups', 'EpochTrainLoop', 'FiniteLossHook', 'IterTrainLoop',
-           'LAUNCHERS', 'LayerDecayGroups', 'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook',
-           'ToolParser', 'TwoStagePoly', 'VISRunner', 'VideoTestLoop', 'VideoValLoop', 'build_runner', 'find_config',
-           'init_dist', 'load_config', 'run_tool', 'spawn']
+           'LayerDecayGroups', 'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook',
+           'ToolParser', 'TwoStagePoly', 'VISRunner', 'VideoTestLoop', 'VideoValLoop', 'build_runner',
+           'check_trained', 'fill_class_number', 'find_checkpoints', 'find_config', 'init_dist', 'launcher_variables',
+           'load_config', 'run_tool', 'spawn', 'use_global_batch']
+
+
+def __getattr__(name: str) -> Any:
+    return lazy_name(__name__, _MODULES, name)

@@ -21,11 +21,10 @@ import torch.distributed
 import torch.multiprocessing
 
 from mmvis.cli import EXIT_STOPPED, Failure, handled, print_failure, run_tool
-from mmvis.environment import environment_number
+from mmvis.environment import LAUNCHERS, environment_number
 from mmvis.errors import InputError
 from mmvis.processes import end_with_parent, usable_cores
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 DEFAULT_PORT = 29500
 _FIRST_PORT, _NUM_PORTS = 10000, 19997  # a prime number: no two of a job's steps, or of neighbouring jobs, share one
 _STEPS_OF_A_JOB = 131

@@ -16,8 +16,10 @@ from helpers.full_disk import files_end_at
 from helpers.tiny_videomt import tiny_config, tiny_model
 from pycocotools.coco import COCO
 
+from mmvis.apis import VISPredictor
 from mmvis.cli import run_tool
 from mmvis.errors import InputError, InputFileError
+from mmvis.evaluation import ResultsWriter
 from mmvis.structures import decode_rle
 from mmvis.visualization import VideoFile
 
@@ -181,12 +183,12 @@ def test_bad_arguments_are_one_sentence(tool, folder, args, said, capsys):
 def test_without_a_model_that_of_the_sample_set_runs(tool, folder, monkeypatch, capsys):
     calls = []
 
-    class Stand(tool.module.VISPredictor):
+    class Stand(VISPredictor):
         def __init__(self, config, checkpoint, *args, **kwargs):
             calls.append((config, Path(checkpoint).name))
             super().__init__('toy.py', 'toy.pth', *args, **kwargs)
 
-    monkeypatch.setattr(tool.module, 'VISPredictor', Stand)
+    monkeypatch.setattr('mmvis.apis.VISPredictor', Stand)
     tool(folder, model=())
     assert 'knows the shapes of the sample set only' in capsys.readouterr().out
     (config, checkpoint), = calls
@@ -249,7 +251,7 @@ def test_what_the_run_reads_and_what_cannot_be_written_is_told_before_it(tool, f
     os.symlink('in.mp4', 'link.mp4')
     os.mkdir('dir.mp4')
     before = {path: md5(path) for path in Path().rglob('*') if path.is_file()}
-    monkeypatch.setattr(tool.module, 'VISPredictor', lambda *_, **__: pytest.fail('the model was built'))
+    monkeypatch.setattr('mmvis.apis.VISPredictor', lambda *_, **__: pytest.fail('the model was built'))
     with pytest.raises(InputError, match=said):
         tool(*args)
     assert {path: md5(path) for path in Path().rglob('*') if path.is_file()} == before
@@ -272,7 +274,7 @@ def test_results_that_cannot_be_written_cost_no_overlay(tool, folder, monkeypatc
     def full(self, frame):
         raise InputFileError('r.json cannot be written: No space left on device.')
 
-    monkeypatch.setattr(tool.module.ResultsWriter, 'add', lambda self, frame: full(self, frame) if frame.frame_idx > 2
+    monkeypatch.setattr(ResultsWriter, 'add', lambda self, frame: full(self, frame) if frame.frame_idx > 2
                         else None)
     with pytest.raises(InputFileError, match='r.json cannot be written'):
         tool(folder, '--out', 'r.json', '--save_vis', 'o.mp4')
@@ -280,13 +282,13 @@ def test_results_that_cannot_be_written_cost_no_overlay(tool, folder, monkeypatc
 
 
 def test_a_bug_in_the_middle_keeps_what_was_done_and_its_traceback(tool, folder, monkeypatch):
-    step = tool.module.VISPredictor.step
-    monkeypatch.setattr(tool.module.VISPredictor, 'step', lambda self, image: step(self, image) if self.frame_idx < 4
+    step = VISPredictor.step
+    monkeypatch.setattr(VISPredictor, 'step', lambda self, image: step(self, image) if self.frame_idx < 4
                         else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tool(folder)
     check_files(num_frames=4)
-    monkeypatch.setattr(tool.module.VISPredictor, 'finish', lambda self: [][0])
+    monkeypatch.setattr(VISPredictor, 'finish', lambda self: [][0])
     with pytest.raises(ZeroDivisionError):  # the first error is told
         tool(folder, '--out', 'r.json', '--save_vis', 'o.mp4')
     assert cv2.VideoCapture('o.mp4').get(cv2.CAP_PROP_FRAME_COUNT) == 4
