@@ -80,6 +80,7 @@ setup(
     install_requires=read_requirements(),
     extras_require={
         'full': ['mmcv>=2.0.0,<2.2.0'],
+        'hub': ['huggingface_hub>=0.24'],
         'supervision': ['supervision>=0.25', 'pandas>=2'],
         'video': ['av>=16'],
         'view': VIEW,

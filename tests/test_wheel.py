@@ -29,7 +29,7 @@ from mmvis.apis import VISPredictor
 from mmvis.shipped import SHIPPED, models_folder
 assert target in pathlib.Path(mmvis.__file__).parents and target in SHIPPED.parents, mmvis.__file__
 assert models_folder() == pathlib.Path.cwd() / 'models'
-predictor = VISPredictor('masktrack_rcnn_r18_fpn_sample.py', 'masktrack_rcnn_sample.pth', 'cpu')
+predictor = VISPredictor.from_name('masktrack_rcnn_sample', device='cpu')
 predictor.step(numpy.zeros((48, 64, 3), numpy.uint8))
 print('shipped to', predictor.classes)
 """

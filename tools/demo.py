@@ -2,6 +2,7 @@
 """Detect, segment and track what is in a video, in pictures or before a camera: an overlay video and a results file.
 
     python tools/demo.py street.mp4                                   output/demo/overlay.mp4 and results.json
+    python tools/demo.py street.mp4 --model iai_condinst_r50          a model by its name: tools/list_models.py
     python tools/demo.py FOLDER --config CONFIG --checkpoint FILE --save_vis street.mp4 --out street.json
     python tools/demo.py 0 --show                                     camera 0 in a window; q or Ctrl-C ends it
     python tools/demo.py rtsp://ADDRESS --max-frames 1000
@@ -13,7 +14,7 @@ a folder or glob of videos stands for each of them. Of several sources every one
 after it; a broken one does not end the run, which ends with a table, and with exit code 1 if one of them failed.
 To a system that segments images (EoMT, Mask2Former) pictures are no video: they may have any sizes, the results are a
 list of COCO, the overlays are pictures, and a picture that is broken is told and passed over.
-Without --config and --checkpoint a small model runs that knows the eight shapes of the sample set and nothing else.
+Without --model, --config and --checkpoint a small model runs that knows the eight shapes of the sample set and nothing else.
 Ctrl-C ends the run after the frame at hand; the files are then complete up to there.
 """
 import argparse
@@ -39,8 +40,10 @@ from mmvis import apis, engine, evaluation  # noqa: E402  (what is asked of them
 from mmvis.apis import FrameSource, Pictures, expand_sources, open_source  # noqa: E402
 from mmvis.cli import ToolParser, describe, error_sentence, number_in, printable, run_tool  # noqa: E402
 from mmvis.datasets.images import DamagedFrames  # noqa: E402
+from mmvis.download import model_files  # noqa: E402
 from mmvis.engine import CfgOptions  # noqa: E402
 from mmvis.errors import InputError, InputMissingError  # noqa: E402
+from mmvis.model_zoo import find_model, on_disk  # noqa: E402
 from mmvis.records import image_ids, image_results  # noqa: E402
 from mmvis.structures import FrameInstances  # noqa: E402
 from mmvis.structures.output_file import check_outputs  # noqa: E402
@@ -49,13 +52,13 @@ from mmvis.visualization.appearance import AppearanceOrder  # noqa: E402
 from mmvis.visualization.names import safe_name  # noqa: E402
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from mmvis.apis import VISPredictor
     from mmvis.evaluation import ResultsWriter
 
-ROOT = Path(__file__).resolve().parents[1]
-#: Config and checkpoint of a call that names none: the first whose checkpoint is there.
-DEFAULT_MODELS = (('condinst_iai_r18_sample.py', 'models/condinst_iai_sample.pth'),
-                  ('masktrack_rcnn_r18_fpn_sample.py', 'models/masktrack_rcnn_sample.pth'))
+#: Models of a call that names none: the first whose checkpoint is there.
+DEFAULT_MODELS = ('condinst_iai_sample', 'masktrack_rcnn_sample')
 OUT, OVERLAY = 'output/demo/results.json', 'output/demo/overlay.mp4'
 _TITLE = 'mmvis: q ends'
 _INTERVAL = 5.  # seconds between two lines of progress
@@ -68,6 +71,9 @@ def parse_args() -> argparse.Namespace:
                              'address')
     parser.add_argument('--config', help='config file, or its name under configs/')
     parser.add_argument('--checkpoint', help='weights, in any layout that mmvis knows')
+    parser.add_argument('--model', metavar='NAME',
+                        help='in place of both: a name of tools/list_models.py, or what tools/publish_model.py has made '
+                             '(file, folder, or OWNER/NAME on the Hugging Face hub)')
     parser.add_argument('--out', metavar='FILE',
                         help=f'results file; the video has the id 1 ({OUT}). Of several sources: folder of their files')
     parser.add_argument('--save_vis', '--save-vis', metavar='FILE.mp4',
@@ -98,22 +104,40 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def choose_model(args: argparse.Namespace) -> Tuple[str, str]:
+def choose_model(args: argparse.Namespace) -> Tuple['Config', str]:
     """Config and checkpoint: those given, else those of the sample set."""
+    config, checkpoint = name_model(args)
+    if isinstance(config, str):
+        return engine.load_config(config, args.cfg_options), checkpoint
+    if args.cfg_options:
+        raise InputError('--cfg-options changes a config file, and a published model has none.')
+    return config, checkpoint
+
+
+def name_model(args: argparse.Namespace) -> Tuple[Union[str, 'Config'], str]:
+    """As ``choose_model``; a published model brings its config, of another one it is the name."""
+    if args.model and (args.config or args.checkpoint):
+        raise InputError('--model stands for a config and a checkpoint: leave out --config and --checkpoint.')
+    if args.model and (os.path.exists(args.model) or '/' in args.model):
+        published = apis.find_published(args.model)
+        return apis.read_published(published), published
+    if args.model:
+        return model_files(args.model)
     if args.config and args.checkpoint:
         return args.config, args.checkpoint
     if args.config or args.checkpoint:
-        raise InputError('Give --config and --checkpoint together, or neither for the small model of the sample set.')
-    for config, checkpoint in DEFAULT_MODELS:
-        if (ROOT / checkpoint).is_file():
-            print(f'No --config and --checkpoint: {checkpoint} runs, which knows the shapes of the sample set only.')
-            return config, str(ROOT / checkpoint)
-    raise InputMissingError(f'No --config and --checkpoint, and {DEFAULT_MODELS[-1][1]} is missing.')
+        raise InputError('Give --config and --checkpoint together, or --model, or none of them for the small model of the '
+                         'sample set.')
+    for name in DEFAULT_MODELS:
+        if on_disk(find_model(name)):
+            print(f'No --model: {name} runs, which knows the shapes of the sample set only.')
+            return model_files(name)
+    raise InputMissingError(f'No --model, and the checkpoint of {DEFAULT_MODELS[-1]} is missing.')
 
 
-def segments_images(config: str, args: argparse.Namespace) -> bool:
+def segments_images(config: 'Config') -> bool:
     """Whether the system of a config takes every picture by itself; known before the model is built."""
-    kind = (engine.load_config(config, args.cfg_options).get('model') or {}).get('type')
+    kind = (config.get('model') or {}).get('type')
     return isinstance(kind, str) and getattr(mmvis.registry.MODELS.get(kind), 'SEGMENTS_IMAGES', False)
 
 
@@ -406,7 +430,7 @@ def run_source(args: argparse.Namespace, source: FrameSource, outputs: Outputs, 
 
 
 def run_sources(args: argparse.Namespace, outputs: List[Outputs], predictor: 'VISPredictor', window: bool,
-                damaged: Optional[DamagedFrames], model_files: Sequence[str]) -> List[Report]:
+                damaged: Optional[DamagedFrames], inputs: Sequence[str]) -> List[Report]:
     """All sources one after another; what is wrong with one is told and the next begins."""
     reports = []
     with Stop() as stop:
@@ -417,7 +441,7 @@ def run_sources(args: argparse.Namespace, outputs: List[Outputs], predictor: 'VI
                 source = open_source(name, damaged)
                 apart = predictor.model.SEGMENTS_IMAGES and isinstance(source, Pictures)
                 own = fit_overlay(own, apart, None)
-                check(own, source, apart, [name, *args.sources, *model_files])
+                check(own, source, apart, [name, *args.sources, *inputs])
                 run = run_pictures if apart else run_source
                 reports.append(run(args, source, own, predictor, window, stop))
             except Exception as error:  # a bug is told in the table by its sentence and kept for the end
@@ -447,17 +471,17 @@ def main() -> None:
     outputs = name_outputs(args, window)
     if args.show and not window:
         print('There is no display to show pictures on: they go to files.')
-    model_files = [str(engine.find_config(config)), checkpoint]
+    inputs = [*([config.filename] if config.filename else []), checkpoint]
     many = len(outputs) > 1
     if not many:  # before the model: a wrong name is told at once
         source = open_source(args.sources[0], damaged)
-        apart = isinstance(source, Pictures) and segments_images(config, args)
+        apart = isinstance(source, Pictures) and segments_images(config)
         outputs = [fit_overlay(outputs[0], apart, args.save_vis)]
-        check(outputs[0], source, apart, [args.sources[0], *model_files])
-    predictor = apis.VISPredictor(config, checkpoint, args.device, args.precision, cfg_options=args.cfg_options,
-                             load_anyway=args.load_anyway, compiled=args.compile)
+        check(outputs[0], source, apart, [args.sources[0], *inputs])
+    predictor = apis.VISPredictor(config, checkpoint, args.device, args.precision, load_anyway=args.load_anyway,
+                                  compiled=args.compile)
     if many:
-        reports = run_sources(args, outputs, predictor, window, damaged, model_files)
+        reports = run_sources(args, outputs, predictor, window, damaged, inputs)
         print(table(reports), flush=True)
     else:
         with Stop() as stop:

@@ -19,10 +19,10 @@ from typing import Any, Dict, List, Optional
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs in a checkout, installed or not
 
-from download_checkpoint import find, name_of  # noqa: E402
 from marked_table import replaced  # noqa: E402
 
 from mmvis.cli import ToolParser, run_tool  # noqa: E402
+from mmvis.model_zoo import find_entry, name_of  # noqa: E402
 from mmvis.structures.output_file import write_output  # noqa: E402
 
 MEASURED = ROOT / 'docs' / 'systems'
@@ -59,7 +59,7 @@ def speed(system: Dict[str, Any]) -> str:
 
 
 def checkpoint(system: Dict[str, Any]) -> str:
-    entry = find(system['checkpoint'])
+    entry = find_entry(system['checkpoint'])
     return f'[{name_of(entry)}]({entry["url"] or entry["page"]})'
 
 

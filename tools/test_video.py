@@ -2,6 +2,7 @@
 """Run a model over the videos of a test set: results file, AP and AR, overlays.
 
     python tools/test_video.py CONFIG CHECKPOINT --out results.json --eval segm
+    python tools/test_video.py --model iai_condinst_r50 --out results.json          by its name: tools/list_models.py
     python tools/test_video.py CONFIG CHECKPOINT --save_vis_path DIR --thresh 0.2
     python tools/test_video.py CONFIG CHECKPOINT --out results.json --gpus 4       four processes (or on the CPU)
     python tools/test_video.py CONFIG CHECKPOINT --out results.json --upload_file  check, zip and send the results
@@ -37,6 +38,7 @@ from mmvis.cli import ToBeContinued, ToolParser, number_in, run_tool  # noqa: E4
 from mmvis.converters import load_checkpoint  # noqa: E402
 from mmvis.converters.safetensors_file import weight_files  # noqa: E402
 from mmvis.datasets import COCOClipsDataset  # noqa: E402
+from mmvis.download import model_files  # noqa: E402
 from mmvis.engine import CfgOptions, build_runner, check_trained, fill_class_number, load_config, spawn  # noqa: E402
 from mmvis.environment import LAUNCHERS, environment_number, thread_number  # noqa: E402
 from mmvis.errors import InputError, InputMissingError, of_user_path  # noqa: E402
@@ -63,8 +65,9 @@ class Output(NamedTuple):
 
 def parse_args() -> argparse.Namespace:
     parser = ToolParser(description='Run a model over the videos of a test set.')
-    parser.add_argument('config', help='config file, or its name under configs/')
-    parser.add_argument('checkpoint', help='weights, in any layout that mmvis knows')
+    parser.add_argument('config', nargs='?', help='config file, or its name under configs/')
+    parser.add_argument('checkpoint', nargs='?', help='weights, in any layout that mmvis knows')
+    parser.add_argument('--model', metavar='NAME', help='in place of both: a name of tools/list_models.py')
     parser.add_argument('--out', metavar='FILE',
                         help='results file; x.json is that file, x.pkl gets the pickle of the original tools and '
                              'x.pkl.json the results, any other NAME leaves NAME.json')
@@ -103,7 +106,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what has started this process')
     parser.add_argument('--proc_per_gpu', '--proc-per-gpu', type=int, default=1, help=argparse.SUPPRESS)  # always one
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.model is None and args.checkpoint is None:
+        parser.error('a config and a checkpoint are required, or --model NAME')
+    if args.model is not None and args.config is not None:
+        parser.error('--model stands for a config and a checkpoint: leave them out')
+    return args
 
 
 def _truth(text: str) -> bool:
@@ -119,6 +127,8 @@ def main() -> None:
         raise InputError('Nothing is asked for: give at least one of --out FILE, --eval segm, --upload_file, --show, '
                          '--save_vis_path DIR, --analysis DIR.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.model is not None:
+        args.config, args.checkpoint = model_files(args.model)
     cfg = read_config(args)
     if args.load_result:
         return evaluate_existing(cfg, args)

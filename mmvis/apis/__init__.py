@@ -13,13 +13,15 @@ from .upload_servers import Account
 
 if TYPE_CHECKING:
     from .predictor import VISPredictor
+    from .published import find_published, publish, read_published
 
 __all__ = ['Account', 'BENCHMARKS', 'Benchmark', 'FrameSource', 'PLATFORMS', 'Pictures', 'UploadError',
-           'VISPredictor', 'account_from_environment', 'benchmark_of', 'connect', 'expand_sources', 'find_target', 'open_source',
-           'pack_results', 'send_results', 'tell_scores', 'to_supervision', 'to_table', 'upload', 'wait_for_score',
-           'write_tracks']
+           'VISPredictor', 'account_from_environment', 'benchmark_of', 'connect', 'expand_sources', 'find_published',
+           'find_target', 'open_source', 'pack_results', 'publish', 'read_published', 'send_results',
+           'tell_scores', 'to_supervision', 'to_table', 'upload', 'wait_for_score', 'write_tracks']
 
 
 def __getattr__(name: str) -> Any:
-    """``VISPredictor`` when it is asked for: all models come with it, and a tool that reads results needs none."""
-    return lazy_name(__name__, {'predictor': 'VISPredictor'}, name)
+    """What runs a model, when it is asked for: all models come with it, and a tool that reads results needs none."""
+    modules = {'predictor': 'VISPredictor', 'published': 'find_published publish read_published'}
+    return lazy_name(__name__, modules, name)

@@ -14,10 +14,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmvis.converters import load_checkpoint
-from mmvis.datasets import VISDataset
 from mmvis.datasets.clip import Clip, ClipFrame, pack_chunk
-from mmvis.datasets.sample_set import CATEGORIES
 from mmvis.datasets.transforms import ClipCompose
+from mmvis.download import model_files
 from mmvis.engine.class_numbers import check_classes, check_trained, fill_class_number
 from mmvis.engine.config import load_config
 from mmvis.engine.gpus import warn_of_unusable_gpu
@@ -25,11 +24,13 @@ from mmvis.engine.loops import ImageReader, Mode, VideoRun
 from mmvis.errors import InputError
 from mmvis.models.base import VISModel
 from mmvis.models.layers.inference import optimize_for_inference
-from mmvis.registry import DATASETS, MODELS
+from mmvis.registry import MODELS
 from mmvis.shipped import find_checkpoint
 from mmvis.structures import FrameInstances, TrackHistory, TrackScore, TrackVerdict, VideoInfo
 
+from .published import find_published, read_published
 from .sources import ReadAgain, Source, open_source
+from .test_config import find_classes, test_dataset
 
 
 class VISPredictor:
@@ -77,7 +78,7 @@ class VISPredictor:
         else:
             config = copy.deepcopy(config)
             config.merge_from_dict(cfg_options or {})
-        dataset = _test_dataset(config)
+        dataset = test_dataset(config)
         checkpoint = find_checkpoint(checkpoint)
         fill_class_number(config, checkpoint)
         init_default_scope(config.get('default_scope', 'mmvis'))
@@ -89,13 +90,43 @@ class VISPredictor:
         self.pipeline = ClipCompose(dataset.get('pipeline', ()))
         self.inclusive = dataset.get('box_mode') == 'inclusive'
         self.score_thr = score_thr
-        self.classes, self.category_ids = _find_classes(dataset, report.dataset_meta)
+        self.classes, self.category_ids = find_classes(dataset, report.dataset_meta)
         if self.classes is not None:
             check_classes(self.model, len(self.classes), dataset['type'])
         self.entries: List[TrackScore] = []
         self._last_history = TrackHistory()
         self._turn = _Turn()
         self._begin(1)
+
+    @classmethod
+    def from_name(cls, name: str, **options: Any) -> 'VISPredictor':
+        """The model of a name (``mmvis models`` lists them): its config, and its checkpoint, which is fetched if it is not
+        on this machine.
+
+        Args:
+            options: as for the class, from ``device`` on.
+
+        Raises:
+            InputError: no model has this name, or its checkpoint cannot be fetched: the sentence has the address and the
+                place where the file belongs.
+        """
+        return cls(*model_files(name), **options)
+
+    @classmethod
+    def from_pretrained(cls, source: Union[str, os.PathLike], revision: Optional[str] = None,
+                        **options: Any) -> 'VISPredictor':
+        """A model that ``tools/publish_model.py`` has written.
+
+        Args:
+            source: its file, a folder with this one file, or the id of such a repository of the Hugging Face hub, OWNER/NAME.
+            revision: branch, tag or commit of that repository.
+            options: as for the class, from ``device`` on.
+
+        Raises:
+            InputError: there is no such model, or the hub cannot be reached.
+        """
+        path = find_published(source, revision)
+        return cls(read_published(path), path, **options)
 
     def __copy__(self) -> 'VISPredictor':
         twin = object.__new__(type(self))
@@ -316,15 +347,6 @@ class _Turn:
             self._lock.release()
 
 
-def _test_dataset(config: Config) -> Dict[str, Any]:
-    """The config of the test set: it has the pipeline and tells the classes."""
-    dataset = (config.get('test_dataloader') or {}).get('dataset')
-    if config.get('model') is None or dataset is None:
-        raise InputError(f'{config.filename or "The config"} has no model or no test_dataloader.dataset: it is not the '
-                         f'config of a test.')
-    return dataset
-
-
 def _find_device(device: Optional[Union[str, torch.device]]) -> torch.device:
     if device is None:
         warn_of_unusable_gpu()
@@ -336,22 +358,3 @@ def _find_device(device: Optional[Union[str, torch.device]]) -> torch.device:
         reason = str(error).split('\n')[0]
         raise InputError(f'Device {device!s} cannot be used here: {reason}') from None
     return device
-
-
-def _find_classes(dataset: Dict[str, Any], meta: Dict[str, Any]) \
-        -> Tuple[Optional[Tuple[str, ...]], Optional[Tuple[int, ...]]]:
-    """Names and category ids of the labels: of a published set, else as the training wrote them into the checkpoint,
-    else of the annotation file if it is there; the classes of the sample set are known without it."""
-    kind = DATASETS.get(dataset['type'])
-    published = hasattr(kind, 'published_classes') and kind.published_classes(**dataset)
-    if published:
-        return tuple(published.values()), tuple(published)
-    if 'category_ids' not in meta:
-        try:
-            built: VISDataset = DATASETS.build(dataset)
-        except (FileNotFoundError, ValueError):
-            if dataset['type'] == 'SampleDataset':
-                return tuple(CATEGORIES.values()), tuple(CATEGORIES)
-            return None, None
-        meta = built.metainfo
-    return tuple(meta['classes']), tuple(meta['category_ids'])

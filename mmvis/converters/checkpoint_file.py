@@ -11,7 +11,7 @@ from torch import Tensor
 from mmvis.errors import InputError, InputFileError, InputMissingError, of_user_path
 
 from .detectron2_file import read_pickle
-from .safetensors_file import is_folder_of_weights, is_safetensors, read_folder, read_safetensors
+from .safetensors_file import is_folder_of_weights, is_safetensors, read_folder, read_published_table, read_safetensors
 
 #: Trainings of the DETR family keep their options (``args``) beside the weights, in a record of plain values.
 _RECORDS = [argparse.Namespace]
@@ -46,7 +46,8 @@ def read_checkpoint(path: Union[str, os.PathLike]) -> Dict[str, Any]:
         with open(path, 'rb') as file:
             head = file.read(512)
     if is_safetensors(head):
-        return read_safetensors(path)
+        tensors, published = read_safetensors(path), read_published_table(path)
+        return dict(state_dict=tensors, meta=dict(dataset_meta=published)) if published else tensors
     if head.startswith(_PICKLE) and not head.startswith(_OLD_FORMAT):
         return read_pickle(path)
     foreign = _foreign(head)

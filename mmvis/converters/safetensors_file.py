@@ -2,9 +2,9 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -14,6 +14,8 @@ from mmvis.structures.output_file import replacing, write_output
 PathLike = Union[str, os.PathLike]
 #: Of a folder: one file, or the list of the files among which the tensors are spread.
 ONE_FILE, LIST_OF_FILES = 'model.safetensors', 'model.safetensors.index.json'
+#: Key in the head of a file of tools/publish_model.py.
+PUBLISHED = 'mmvis'
 
 
 def is_safetensors(head: bytes) -> bool:
@@ -39,6 +41,24 @@ def read_safetensors(path: PathLike) -> Dict[str, Tensor]:
             reason = ' '.join(str(error).split())
             raise InputError(f'Checkpoint {path} is no file of safetensors, or it is cut off or damaged '
                              f'({reason[:160]}).') from error
+
+
+def read_published_table(path: PathLike) -> Optional[Dict[str, Any]]:
+    """What tools/publish_model.py has written into the head of a file; None of any other file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    with of_user_path(f'Checkpoint {path}'):
+        with open(path, 'rb') as file:
+            if not is_safetensors(file.read(9)):
+                return None
+        try:
+            with safe_open(path, 'pt') as file:
+                table = json.loads((file.metadata() or {}).get(PUBLISHED, 'null'))
+        except (SafetensorError, ValueError, RecursionError) as error:
+            raise InputError(f'{path} is cut off or damaged ({" ".join(str(error).split())[:160]}).') from error
+    return table if isinstance(table, dict) else None
 
 
 def weight_files(folder: PathLike) -> List[Path]:

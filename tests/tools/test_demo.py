@@ -185,15 +185,14 @@ def test_without_a_model_that_of_the_sample_set_runs(tool, folder, monkeypatch, 
 
     class Stand(VISPredictor):
         def __init__(self, config, checkpoint, *args, **kwargs):
-            calls.append((config, Path(checkpoint).name))
+            calls.append((Path(config.filename).name, checkpoint))
             super().__init__('toy.py', 'toy.pth', *args, **kwargs)
 
     monkeypatch.setattr('mmvis.apis.VISPredictor', Stand)
     tool(folder, model=())
     assert 'knows the shapes of the sample set only' in capsys.readouterr().out
-    (config, checkpoint), = calls
-    assert (config, f'models/{checkpoint}') in tool.module.DEFAULT_MODELS and list((ROOT / 'configs').rglob(config))
-    with pytest.raises(ValueError, match='together, or neither'):
+    assert calls == [('condinst_iai_r18_sample.py', str(ROOT / 'models' / 'condinst_iai_sample.pth'))]
+    with pytest.raises(ValueError, match='together, or --model'):
         tool(folder, model=('--config', 'toy.py'))
 
 
@@ -405,3 +404,18 @@ def test_outputs_of_images_that_cannot_be(tool, images):
     assert os.listdir('drawn/more') == ['x.png'] and len(os.listdir('drawn/images')) == 3
     assert {entry['image_id'] for entry in json.loads(Path('out/more.json').read_text())} == {1}
     assert {path: md5(path) for path in before} == before
+
+
+def test_a_model_by_its_name(tool, folder, capsys):
+    tool(folder, '--model', 'videomt_sample', '--max-frames', '2', '--device', 'cpu', model=())
+    assert 'VidEoMT on cpu' in capsys.readouterr().out and json.loads(Path('output/demo/results.json').read_text())
+
+
+@pytest.mark.parametrize('options, said', [
+    (['--model', 'videomt_sampel'], "no model 'videomt_sampel'; did you mean videomt_sample"),
+    (['--model', 'videomt_sample', '--config', 'x.py'], '--model stands for a config and a checkpoint'),
+    (['--model', './nowhere.safetensors'], 'There is no published model ./nowhere.safetensors'),
+    (['--model', 'videomt_vit_large_ovis'], 'has no address that it could be fetched from .* to be put at ')])
+def test_models_that_there_are_not(tool, folder, options, said):
+    with pytest.raises(InputError, match=said):
+        tool(folder, *options, model=())

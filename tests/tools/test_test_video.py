@@ -432,3 +432,23 @@ def test_a_damaged_frame_ends_the_run_which_may_go_on_with_it(data, tool, tmp_pa
     assert 'damaged frames that were used: 1 (' in said and 'video_3/00002.jpg' in said
     assert '0 of 2 videos left' in said  # the three before it were not run again
     assert {entry['video_id'] for entry in json.loads(Path('r.json').read_text())} == {10, 20, 30, 40, 50}
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['x.py'], 'a config and a checkpoint are required, or --model NAME'),
+    (['x.py', 'x.pth', '--model', 'videomt_sample'], '--model stands for a config and a checkpoint'),
+    (['--model', 'videomt_sampel', '--out', 'r.json'], 'did you mean videomt_sample')])
+def test_a_model_by_its_name_stands_for_both(arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['test_video.py', *arguments])
+    with pytest.raises((SystemExit, ValueError)) as error:
+        load_tool().main()
+    assert said in capsys.readouterr().err + str(error.value)
+
+
+def test_the_config_and_checkpoint_of_a_name(monkeypatch):
+    tool = load_tool()
+    given = []
+    monkeypatch.setattr(tool, 'test', lambda cfg, args: given.append((Path(cfg.filename).name, Path(args.checkpoint).name)))
+    monkeypatch.setattr(sys, 'argv', ['test_video.py', '--model', 'videomt_sample', '--out', 'r.json'])
+    tool.main()
+    assert given == [('videomt_vit_tiny_sample.py', 'videomt_sample.pth')]
