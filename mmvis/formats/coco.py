@@ -74,8 +74,8 @@ def _read_file(file: Path, frames: Optional[Path], prefix: str) -> VideoSet:
         raise InputError(f"{file} is no file of COCO: the list 'images' is missing"
                          f'{" (a list of results is converted with --to results)" if isinstance(data, list) else ""}.')
     images = [dict(image) if isinstance(image, dict) else image for image in data['images']]
-    root = _find_root(file, images, frames)
-    _complete(file, images, root)
+    root, depth = _find_root(file, images, frames)
+    _complete(file, images, root, depth)
     _refuse_boxes(file, data)
     content = check_content({**{key: value for key, value in data.items() if key != 'videos'}, 'images': images},
                             str(file))
@@ -90,39 +90,37 @@ def _read_file(file: Path, frames: Optional[Path], prefix: str) -> VideoSet:
     videos = []
     for name, (video_id, members) in groups.items():
         size = _one_size(file, name, images, members)
-        videos.append(LabeledVideo(prefix + name, *size, [images[i]['file_name'] for i in members], tables[name].tracks,
-                                   video_id, [images[i]['id'] for i in members]))
+        names = [_below(images[i]['file_name'], depth) for i in members]
+        videos.append(LabeledVideo(prefix + name, *size, names, tables[name].tracks, video_id,
+                                   [images[i]['id'] for i in members]))
     notes = [] if root else ['The pictures were not found beside the file: name their folder by --frames before '
                              'training (evaluation needs none).']
     return VideoSet(root, videos, categories, notes)
 
 
-def _find_root(file: Path, images: Sequence[Any], frames: Optional[Path]) -> Optional[Path]:
-    """The folder that file names start from; ``file_name`` is brought into the form with '/'."""
+def _find_root(file: Path, images: Sequence[Any], frames: Optional[Path]) -> Tuple[Optional[Path], int]:
+    """The folder of the pictures, and how many folders of a ``file_name``, such as those of another machine, are not in
+    it; ``file_name`` is brought into the form with '/'.
+    """
     for image in images:
         if isinstance(image, dict) and isinstance(image.get('file_name'), str):
             image['file_name'] = image['file_name'].replace('\\', '/')
     names = [image['file_name'] for image in images
              if isinstance(image, dict) and isinstance(image.get('file_name'), str)]
     if not names:
-        return frames
+        return frames, 0
     beside = file.parent
     folders = [frames] if frames else [beside / 'images', beside, beside.parent / 'images', beside.parent,
                                        beside / file.stem, beside.parent / file.stem, beside / 'JPEGImages',
                                        beside.parent / 'JPEGImages', beside / file.stem / 'JPEGImages']
     for folder in folders:
-        for depth in range(names[0].count('/') if _is_absolute(names[0]) else 1):  # of the machine that wrote the file
-            if any((folder / _below(name, depth)).is_file() for name in (names[0], names[-1])):
-                for image in images if depth else ():
-                    image['file_name'] = _below(image['file_name'], depth)
-                return folder.absolute()
+        for depth in range(names[0].count('/') + 1):
+            if any((folder / _below(name, depth)).is_file() for name in (names[0], names[-1])) and (
+                    not depth or len({_below(name, depth) for name in names}) == len(names)):
+                return folder.absolute(), depth
     if frames:
         raise InputMissingError(f'{file}: the picture {shown(names[0])} of the first image is not in {frames}.')
-    return None
-
-
-def _is_absolute(name: str) -> bool:
-    return name.startswith('/') or name[1:3] == ':/'
+    return None, 0
 
 
 def _below(name: str, depth: int) -> str:
@@ -130,7 +128,7 @@ def _below(name: str, depth: int) -> str:
     return name.split('/', depth)[-1] if depth else name
 
 
-def _complete(file: Path, images: Sequence[Any], root: Optional[Path]) -> None:
+def _complete(file: Path, images: Sequence[Any], root: Optional[Path], depth: int) -> None:
     """Sizes of the pictures where the file has none."""
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get('file_name'), str):
@@ -139,8 +137,8 @@ def _complete(file: Path, images: Sequence[Any], root: Optional[Path]) -> None:
             if root is None:
                 raise InputError(f'{file}: image {shown(image.get("id"))} has no height and width, and its picture is '
                                  'not beside the file: name the folder by --frames.')
-            image['height'], image['width'] = picture_size(root / image['file_name'])
-        elif root is not None and not (root / image['file_name']).is_file():
+            image['height'], image['width'] = picture_size(root / _below(image['file_name'], depth))
+        elif root is not None and not (root / _below(image['file_name'], depth)).is_file():
             raise InputMissingError(f'{file}: image {shown(image.get("id"))}: the picture {shown(image["file_name"])} '
                                     f'is not in {root}.')
 

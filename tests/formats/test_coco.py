@@ -74,6 +74,20 @@ def test_names_of_another_machine_are_found_below_the_frames(file):
     assert (coco.read(file, file.parent / 'images').root / found.videos[1].file_names[0]).is_file()
 
 
+def test_videos_keep_their_folders_where_the_pictures_lie_in_one(file):
+    """Names that are told apart without their folders; those that are not are refused."""
+    (file.parent / 'flat').mkdir()
+    for number, picture in enumerate(sorted(file.parent.glob('images/*/*.jpg'))):
+        picture.rename(file.parent / 'flat' / f'{number}.jpg')
+    edit_json(file, lambda data: [image.update(file_name=f'{image["file_name"].split("/")[0]}/{number}.jpg')
+                                  for number, image in enumerate(data['images'])])
+    found = coco.read(file, file.parent / 'flat')
+    assert [len(video.file_names) for video in found.videos] == [5, 5] and found.videos[1].file_names[0] == '5.jpg'
+    edit_json(file, lambda data: data['images'][7].update(file_name='elsewhere/0.jpg'))
+    with pytest.raises(InputError, match='the picture .* of the first image is not in'):
+        coco.read(file, file.parent / 'flat')
+
+
 def test_what_the_brush_of_cvat_has_drawn_is_no_crowd(file):
     """It writes such a mask as RLE with iscrowd 1."""
     def change(data):
