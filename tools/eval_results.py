@@ -4,7 +4,8 @@
     python tools/eval_results.py results.json data/ytvis_2021/valid.json --json stats.json --html report.html
     python tools/eval_results.py results.json annotations.json --benchmark ovis --tracking --errors
     python tools/eval_results.py results.json annotations.json --single-frames --oracle-identity
-    python tools/eval_results.py results.json annotations.json --long-ids long.json        YouTube-VIS 2022
+    python tools/eval_results.py results.json validGT.json --benchmark ovis                 OVIS
+    python tools/eval_results.py results.json gt_short.json gt_long.json --long-ids gt_long.json       YouTube-VIS 2022
 
 docs/evaluation.md has the definitions.
 """
@@ -30,7 +31,8 @@ from mmvis.visualization.report import make_report  # noqa: E402
 def parse_args() -> argparse.Namespace:
     parser = ToolParser(description='AP and AR of a results file by the rules of YouTube-VIS or OVIS.')
     parser.add_argument('results', help='results.json: a list of video_id, category_id, score, segmentations')
-    parser.add_argument('annotations', help='annotation file with ground truth, in the YouTube-VIS format')
+    parser.add_argument('annotations', nargs='+',
+                        help='annotation file with ground truth, in the YouTube-VIS format; several are read as one')
     parser.add_argument('--benchmark', choices=BENCHMARKS, default='ytvis',
                         help='whose rules; ovis adds AP and AR by occlusion and asks for lists of full length (ytvis)')
     parser.add_argument('--strict', action='store_true',
@@ -63,7 +65,7 @@ def main() -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    check_outputs([args.json, args.csv, args.html], [args.results, args.annotations, args.long_ids])
+    check_outputs([args.json, args.csv, args.html], [args.results, *args.annotations, args.long_ids])
     rules = Rules(args.benchmark, args.strict)
     evaluator = Evaluator(args.results, args.annotations, rules, args.workers)
     to_file = bool(args.json or args.csv or args.html)

@@ -364,7 +364,7 @@ def submit(results: Path, dataset) -> None:
     if benchmark is None:
         print(f'{dataset.metainfo["name"]} has no server of its own: {zip_path} is not sent.', flush=True)
     elif account is None:
-        print(f'To send it: python tools/upload_results.py {zip_path} --benchmark {benchmark}', flush=True)
+        print(f'To send it: python tools/upload_results.py {zip_path} --server URL --competition ID', flush=True)
     else:
         send_results(zip_path, benchmark, account)
 

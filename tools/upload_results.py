@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Send a zip of results to a CodaLab or Codabench competition, wait for the score and print it.
 
-    python tools/upload_results.py submission.zip --benchmark ovis
     python tools/upload_results.py submission.zip --server https://www.codabench.org --competition 1234
-    python tools/upload_results.py --benchmark ovis --submission 567          wait for one that was sent before
+    python tools/upload_results.py --server ... --competition 1234 --submission 567      wait for one that was sent before
+
+The CodaLab server of YouTube-VIS 2019, 2021, 2022 and OVIS is closed since January 2026: --benchmark names what it was.
 
 User name and password come from the environment (MMVIS_UPLOAD_USER, MMVIS_UPLOAD_PASSWORD) or are asked for; they are
 never taken from the command line and never printed. tools/make_submission.py makes the zip.
@@ -19,10 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs in a checko
 
 from mmvis.apis import (  # noqa: E402
     BENCHMARKS,
+    CLOSED,
     PLATFORMS,
     Account,
     UploadError,
     account_from_environment,
+    check_open,
     connect,
     tell_scores,
     upload,
@@ -38,10 +41,10 @@ from mmvis.structures.output_file import check_output  # noqa: E402
 
 def parse_args() -> argparse.Namespace:
     table = '; '.join(f'{name}: {benchmark.server}/competitions/{benchmark.competition}'
+                      + (f' (closed since {CLOSED[benchmark.server]})' if benchmark.server in CLOSED else '')
                       for name, benchmark in BENCHMARKS.items())
     parser = ToolParser(description='Send results to a competition and wait for the score.', epilog=f'Known: {table}. '
-                        'The CodaLab server is reported closed since January 2026; give --server and --competition of '
-                        'the place that took a competition over.')
+                        'Give --server and --competition of the place that took a competition over.')
     parser.add_argument('zip', nargs='?', help='zip with results.json at its top level')
     parser.add_argument('--benchmark', choices=tuple(BENCHMARKS), help='competition by the name of its set')
     parser.add_argument('--competition', type=int, metavar='ID', help='number of the competition')
@@ -64,6 +67,8 @@ def choose_competition(args: argparse.Namespace) -> Tuple[str, int, Optional[str
     """Server, number, and platform if it is known."""
     known = BENCHMARKS.get(args.benchmark)
     server = args.server or (known and known.server)
+    if known and not args.server:  # one that is given is tried all the same: it may be open again
+        check_open(server)
     # The number in the table is one of the table's server; another server has its own.
     known = known if known and server == known.server else None
     competition = known and known.competition if args.competition is None else args.competition

@@ -6,12 +6,14 @@ from mmvis.datasets.categories import OVIS, YTVIS_2019, YTVIS_2021, match_publis
 from mmvis.errors import InputError
 from mmvis.evaluation.results_check import Target, load_target
 
-#: Until January 2026 all four competitions were here.
+#: All four competitions were here; the numbers in BENCHMARKS are those on it.
 CODALAB = 'https://codalab.lisn.upsaclay.fr'
+#: Servers that are known to be closed, and since when.
+CLOSED = {CODALAB: 'January 2026'}
 
 
 class Benchmark(NamedTuple):
-    """``competition`` and ``server`` are those that the published code bases name."""
+    """``competition`` and ``server`` are those that the published code bases name; see CLOSED."""
     title: str
     categories: Mapping[int, str]
     competition: int
@@ -51,6 +53,18 @@ def find_target(ann_file: Optional[str], benchmark: Optional[str]) -> Target:
         known = BENCHMARKS[benchmark]
         match_published(list(target.categories.items()), known.categories, known.title, ann_file)
     return target
+
+
+def check_open(server: str) -> None:
+    """Refuse a server that is known to be closed.
+
+    Raises:
+        InputError: it is; the sentence says what there is instead.
+    """
+    if server in CLOSED:
+        raise InputError(f'{server} is closed since {CLOSED[server]}: give --server and --competition of the place that '
+                         'took the competition over, or evaluate here where there is ground truth (docs/evaluation.md, '
+                         'Without a server).')
 
 
 def benchmark_of(title: str) -> Optional[str]:

@@ -8,7 +8,7 @@ from mmvis.errors import InputError, InputMissingError
 from mmvis.evaluation.results_check import Target, check_results
 from mmvis.evaluation.submission import write_submission
 
-from .benchmarks import BENCHMARKS
+from .benchmarks import BENCHMARKS, check_open
 from .competition import Account, connect, upload, wait_for_score
 
 USER_VARIABLE, PASSWORD_VARIABLE = 'MMVIS_UPLOAD_USER', 'MMVIS_UPLOAD_PASSWORD'
@@ -49,8 +49,13 @@ def account_from_environment() -> Optional[Account]:
 
 
 def send_results(zip_path: Union[str, Path], benchmark: str, account: Account, tell: Say = say) -> Dict[str, str]:
-    """Send a zip to the competition of a benchmark and wait for the scores, which are told."""
+    """Send a zip to the competition of a benchmark and wait for the scores, which are told.
+
+    Raises:
+        InputError: its server is known to be closed.
+    """
     known = BENCHMARKS[benchmark]
+    check_open(known.server)
     competition = connect(known.server, known.competition, account, known.platform)
     submission = upload(competition, zip_path)
     tell(f'{zip_path} is submission {submission} of {competition.page}')

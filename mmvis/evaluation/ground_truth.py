@@ -2,9 +2,9 @@
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -81,6 +81,27 @@ def load_ground_truth(ann_file: Union[str, os.PathLike]) -> GroundTruth:
     if arrays['crowd'].all():
         note(f'{ann_file}: all {len(arrays["crowd"])} objects are crowds (iscrowd 1), so nothing can be measured.')
     return truth
+
+
+def join_truths(parts: Sequence[GroundTruth]) -> GroundTruth:
+    """Several annotation files as one, such as the short and the long videos of YouTube-VIS 2022.
+
+    Raises:
+        InputError: their categories differ, or a video id stands in two of them.
+    """
+    videos: Dict[Union[int, str], AnnotatedVideo] = {}
+    first = 0
+    for part in parts:
+        if part.categories != parts[0].categories:
+            raise InputError(f'{part.path} and {parts[0].path} have different categories: they cannot be evaluated as one.')
+        twice = next((video_id for video_id in part.videos if video_id in videos), None)
+        if twice is not None:
+            raise InputError(f'{part.path}: video id {twice!r} stands in another of the annotation files, too: they cannot '
+                             'be evaluated as one.')
+        videos.update((key, replace(video, tracks=video.tracks + first)) for key, video in part.videos.items())
+        first += len(part.masks)
+    return GroundTruth(' and '.join(part.path for part in parts), parts[0].categories,
+                       {key: videos[key] for key in sorted(videos)}, TrackMasks.concatenate([part.masks for part in parts]))
 
 
 def _from_arrays(path: str, meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> GroundTruth:

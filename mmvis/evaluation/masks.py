@@ -48,6 +48,15 @@ class TrackMasks:
         return cls(np.asarray(frames, np.int64), heights, widths, pixels,
                    found.starts[np.concatenate([[0], np.cumsum(present)])], found.spans)
 
+    @classmethod
+    def concatenate(cls, parts: 'Sequence[TrackMasks]') -> 'TrackMasks':
+        """The tracks of several, one after another."""
+        frames, starts = (np.concatenate([[0], *(getattr(part, name)[1:] + offset for part, offset in zip(parts, np.cumsum(
+            [0, *(getattr(part, name)[-1] for part in parts)])))]) for name in ('frames', 'starts'))
+        heights, widths, pixels, spans = (np.concatenate([getattr(part, name) for part in parts])
+                                          for name in ('heights', 'widths', 'pixels', 'spans'))
+        return cls(frames, heights, widths, pixels, starts, spans)
+
     def __len__(self) -> int:
         return len(self.frames) - 1
 

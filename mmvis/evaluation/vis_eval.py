@@ -15,7 +15,7 @@ from mmvis.processes import begin_worker
 from .curves import Curves, make_curves
 from .diagnostics import match_oracle_identity, match_single_frames
 from .errors import ErrorBreakdown, VideoErrors, summarize_errors, video_errors
-from .ground_truth import GroundTruth, load_ground_truth
+from .ground_truth import GroundTruth, join_truths, load_ground_truth
 from .matching import Entry, VideoMatch, group_by_video, match_video, uncounted_entries
 from .rules import AREA_RANGES, IOU_THRESHOLDS, TRACK_CAPS, Rules
 from .tracking import TrackingScores, VideoTracking, summarize_tracking, track_video
@@ -148,7 +148,7 @@ class Evaluator:
 
     Args:
         results: path or list of entries.
-        ann_file: annotation file.
+        ann_file: annotation file, or several that are read as one.
         rules: of which benchmark.
         workers: processes that share the videos out among them.
         category_ids: the categories that count; by default all of the annotation file.
@@ -158,13 +158,16 @@ class Evaluator:
         ValueError: an unknown video, a missing key, a score that is no number, a mask that does not fill its frame.
     """
 
-    def __init__(self, results: Union[str, os.PathLike, Sequence[Entry]], ann_file: Union[str, os.PathLike],
+    def __init__(self, results: Union[str, os.PathLike, Sequence[Entry]],
+                 ann_file: Union[str, os.PathLike, Sequence[Union[str, os.PathLike]]],
                  rules: Rules = Rules(), workers: int = 1, category_ids: Optional[Sequence[int]] = None) -> None:
         source = 'The results'
         if isinstance(results, (str, os.PathLike)):
             source, results = str(results), read_json(results)
         self.rules, self.workers, self.category_ids = rules, workers, category_ids
-        self.truth = load_ground_truth(ann_file)
+        files = [ann_file] if isinstance(ann_file, (str, os.PathLike)) else ann_file
+        truths = [load_ground_truth(file) for file in files]
+        self.truth = truths[0] if len(truths) == 1 else join_truths(truths)
         self.entries = group_by_video(self.truth, results, source, rules)
         with no_garbage_collection():
             self.matches = share_out(_match_by, list(self.truth.videos), workers, match_video, self.truth, self.entries,

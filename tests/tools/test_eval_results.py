@@ -129,3 +129,50 @@ def test_mistakes_cost_one_sentence(arguments, words, tmp_path, monkeypatch, cap
         run_tool(tool.main)
     assert stopped.value.code == 1 and words in capsys.readouterr().err
     assert not list(tmp_path.glob('*.tmp'))
+
+
+@pytest.fixture
+def in_two(tmp_path):
+    """A set whole, and in two files as that of YouTube-VIS 2022: (whole, short, long, results)."""
+    whole, results = write_set('ovis_small', tmp_path)
+    content = json.loads(whole.read_text())
+    long_ids = {video['id'] for video in content['videos'][::3]}
+    for name, is_long in (('gt_short', False), ('gt_long', True)):
+        part = dict(content, videos=[video for video in content['videos'] if (video['id'] in long_ids) == is_long],
+                    annotations=[a for a in content['annotations'] if (a['video_id'] in long_ids) == is_long])
+        (tmp_path / f'{name}.json').write_text(json.dumps(part))
+    return whole, tmp_path / 'gt_short.json', tmp_path / 'gt_long.json', results
+
+
+def run_here(monkeypatch, *arguments):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    monkeypatch.setattr(sys, 'argv', ['eval_results.py', *map(str, arguments)])
+    importlib.import_module('eval_results').main()
+
+
+def test_annotations_in_two_files_are_one_set(in_two, monkeypatch, capsys):
+    whole, short, long, results = in_two
+    printed = []
+    for files in ([whole], [short, long], [long, short]):
+        run_here(monkeypatch, results, *files, '--long-ids', long, '--per-video', '--tracking', '--errors',
+                 '--single-frames', '--oracle-identity')
+        printed.append(capsys.readouterr().out)
+    assert 'Short and long videos' in printed[0] and printed[0] == printed[1] == printed[2]
+
+
+def test_the_public_annotations_of_ovis(in_two, monkeypatch, capsys, tmp_path):
+    whole, _, _, results = in_two
+    run_here(monkeypatch, results, whole.rename(tmp_path / 'validGT.json'), '--benchmark', 'ovis')
+    assert 'heavily occluded' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('change, said', [
+    (lambda content: content['categories'][0].update(name='x'), 'gt_long.json and .*gt_short.json have different categories'),
+    (lambda content: content, 'video id .* stands in another of the annotation files')])
+def test_annotations_that_are_not_one_set_are_told(in_two, change, said, monkeypatch):
+    whole, short, long, results = in_two
+    content = json.loads(long.read_text())
+    other = whole if change(content) else long
+    long.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=said):
+        run_here(monkeypatch, results, short, other)

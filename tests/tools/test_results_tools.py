@@ -175,9 +175,9 @@ def test_upload_prints_the_score_and_never_the_password(data, monkeypatch):
         monkeypatch.setattr('sys.stdin', io.StringIO())
         code, _, err = run('upload_results', zip_path, *where)
         assert code == 1 and 'set MMVIS_UPLOAD_USER and MMVIS_UPLOAD_PASSWORD' in err
-    for args, sentence in (((zip_path,), 'Where to?'),
+    for args, sentence in (((zip_path,), 'Where to?'), ((zip_path, '--benchmark', 'ovis'), 'is closed since January 2026'),
                            ((zip_path, '--server', 'www.codabench.org', '--benchmark', 'ovis'), 'Where to?'),
-                           ((data / 'results.json', '--benchmark', 'ovis'), 'not a zip file')):
+                           ((data / 'results.json', '--server', 'https://x.org', '--competition', '1'), 'not a zip file')):
         code, _, err = run('upload_results', *args)
         assert code == 1 and sentence in err
 
@@ -216,7 +216,7 @@ def test_what_a_tool_reads_is_not_written_over(data):
                  ('eval_results', results, annotations, '--json', annotations),
                  ('eval_results', results, annotations, '--csv', results),
                  ('eval_results', results, annotations, '--html', data / 'link.zip'),
-                 ('upload_results', data / 'x.zip', '--benchmark', 'ovis', '--json', data / 'x.zip'),
+                 ('upload_results', data / 'x.zip', '--server', 'https://x.org', '--competition', '1', '--json', data / 'x.zip'),
                  (*draw, '--format', 'sheet', '--out', frames / 'JPEGImages' / 'video_0' / '00000.jpg')):
         code, _, err = run(*args)
         assert code == 1 and 'is an input of this run' in err, args
@@ -309,9 +309,11 @@ def test_the_end_of_a_test_run_checks_zips_and_sends(data, monkeypatch, capsys):
     edit_json(data / 'valid.json', lambda content: content.update(categories=[dict(id=i, name=n) for i, n in names]))
     ovis = SimpleNamespace(metainfo=dict(name='OVIS'), ann_file=str(data / 'valid.json'))
     submit(results, ovis)
-    assert f'tools/upload_results.py {data}/results.zip --benchmark ovis' in capsys.readouterr().out
+    assert f'tools/upload_results.py {data}/results.zip --server URL --competition ID' in capsys.readouterr().out
     monkeypatch.setenv('MMVIS_UPLOAD_USER', USER)
     monkeypatch.setenv('MMVIS_UPLOAD_PASSWORD', PASSWORD)
+    with pytest.raises(ValueError, match='^https://codalab.lisn.upsaclay.fr is closed since January 2026: give --server and'):
+        submit(results, ovis)
     monkeypatch.setattr('mmvis.apis.competition._FIRST_PAUSE', 0.01)
     with stand_in_server() as server:
         monkeypatch.setitem(BENCHMARKS, 'ovis', BENCHMARKS['ovis']._replace(server=server.url, competition=42))
