@@ -27,6 +27,8 @@ COMMANDS: Dict[str, str] = {
     'sample': 'make_sample.py',
     'config': 'print_config.py',
     'models': 'list_models.py',
+    'flops': 'get_flops.py',
+    'curves': 'plot_log.py',
     'download': 'download_checkpoint.py',
     'publish': 'publish_model.py',
     'visualize': 'visualize_results.py',
