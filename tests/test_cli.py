@@ -15,7 +15,7 @@ from mmvis.errors import InputError, InputMissingError
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Commands that import the models with their tools.
-HEAVY = {'add-dinov3', 'test', 'to-transformers'}
+HEAVY = {'add-dinov3', 'test', 'to-transformers', 'flops'}
 
 
 def raising(error):
