@@ -146,7 +146,7 @@ export class Player {
 
   /** Draws a frame that is due and counts its masks; null while its picture or its masks are not there. */
   drawDue(frame) {
-    this.store.want((frame + 1) % this.video.frames);
+    this.store.want(frame);
     const there = this.store.at(frame);
     if (!there) return null;
     this.frame = frame;
