@@ -73,10 +73,12 @@ def test_official_run(project, shell, script, weights):
     put_data(project)
     put_weights(project, weights)
     code, lines, commands = run(project, script, shell)
-    assert code == 0 and [line for line in lines if line.startswith('mmvis: ')] == [lines[0], lines[-1]]
+    assert code == 0 and [line for line in lines if line.startswith('mmvis: ')] == [lines[0], *lines[-2:]]
     job = f'official run: models/{weights}.pth on YouTube-VIS 2019 valid (data/ytvis_2019/valid.json)'
     assert lines[0] == f'mmvis: {job}.'
     assert lines[-1] == f'mmvis: done, {job}: output/results.json, output/results.zip.'
+    assert lines[-2] == ('mmvis: python tools/view.py output/results.json data/ytvis_2019/valid.json '
+                         'data/ytvis_2019/valid/JPEGImages shows the results in a browser.')
     config = f'configs/condinst_iai/ytvis2019_{weights}.py'
     assert commands == [
         ['tools/test_video.py', config, f'models/{weights}.pth', '--out', 'output/results.json', '--eval', 'segm', '--gpus',
@@ -91,6 +93,8 @@ def test_sample_run_says_what_is_missing(project, shell):
     assert code == 0
     assert lines[0] == ('mmvis: sample run: a small CondInst+IAI on the sample set, not the official model; missing: '
                         'models/iai_condinst_r50.pth; missing: YouTube-VIS 2019 valid in data/.')
+    assert lines[-2] == ('mmvis: python tools/view.py output/results.json data/sample/valid.json data/sample/valid shows '
+                         'the results in a browser.')
     assert lines[-1].startswith('mmvis: done, sample run: a small CondInst+IAI on the sample set, not the official model')
     assert any('tools/download_checkpoint.py iai_condinst_r50' in line for line in lines)
     assert any('data/README.md' in line for line in lines)

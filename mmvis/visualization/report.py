@@ -3,7 +3,7 @@ import math
 import time
 from html import escape
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Iterable, Optional, Sequence
 
 import numpy as np
 
@@ -13,10 +13,7 @@ from mmvis.evaluation.subsets import ShortLong
 from mmvis.evaluation.tracking import TRACKING_SCORES, TrackingScores
 from mmvis.evaluation.vis_eval import MEANING, Evaluation, Evaluator, show
 
-from .report_charts import MISSED, PALETTE, category_bars, curves, error_bars, timeline
-
-#: How many of the videos with the lowest AP are drawn.
-NUM_WORST = 12
+from .report_charts import category_bars, curves, error_bars
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; color: #333; max-width: 900px; margin: 2em auto; padding: 0 1em; }
@@ -26,8 +23,7 @@ h2 { font-size: 1.15em; margin: 1.8em 0 .5em; border-bottom: 1px solid #ddd; }
 .tile { border: 1px solid #ddd; border-radius: 6px; padding: 6px 16px; } .tile b { display: block; font-size: 1.5em; }
 table { border-collapse: collapse; } td, th { padding: 1px 12px 1px 0; text-align: left; } td.n { text-align: right;
 font-variant-numeric: tabular-nums; } svg { max-width: 100%; height: auto; } svg text { fill: #333; }
-.side { display: flex; flex-wrap: wrap; gap: 24px; } h3 { font-size: 1em; margin: 1.2em 0 .2em; }
-.key { display: inline-block; width: 14px; height: 11px; margin: 0 4px 0 12px; } summary { cursor: pointer; }
+.side { display: flex; flex-wrap: wrap; gap: 24px; } summary { cursor: pointer; }
 """
 
 
@@ -37,7 +33,6 @@ def make_report(results_name: str, evaluator: Evaluator, evaluation: Evaluation,
 
     Args:
         results_name: name of the results file.
-        evaluation: with ``per_video``.
         min_score: results with a lower score were left out of ``tracking``.
         parts: short and long videos apart, if they were evaluated.
     """
@@ -62,7 +57,7 @@ def make_report(results_name: str, evaluator: Evaluator, evaluation: Evaluation,
         _table(('', 'by class', 'by mask', ''), ([name, _number(tracking.class_averaged[name]),
                                                    _number(tracking.detection_averaged[name]), meaning]
                                                   for name, meaning in TRACKING_SCORES.items())),
-        _worst_videos(evaluator, evaluation, tracking, errors)]
+        '<p class="note">Video by video, frame by frame: mmvis view.</p>']
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
             f'content="width=device-width"><title>{escape(Path(results_name).name)}: evaluation</title>'
             f'<style>{_STYLE}</style></head><body>\n' + '\n'.join(body) + '\n</body></html>\n')
@@ -128,28 +123,3 @@ def _precision_recall(evaluation: Evaluation) -> str:
              for k in valid]
     return (overall + '<details><summary>By category</summary><p class="note">IoU 0.50, 0.75 and 0.95.</p><div>'
             + ''.join(small) + '</div></details>')
-
-
-def _worst_videos(evaluator: Evaluator, evaluation: Evaluation, tracking: TrackingScores,
-                  errors: ErrorBreakdown) -> str:
-    order = sorted((ap, str(video_id), video_id) for video_id, ap in evaluation.per_video.items() if ap > -1)
-    keys = ''.join(f'<span class="key" style="background:{color}"></span>{text}' for color, text in (
-        (PALETTE[0], 'matched'), (PALETTE[1], 'matched by another identity'), (MISSED, 'missed'),
-        ('#000', 'identity switched')))
-    parts = ['<h2>Videos with the lowest AP</h2><p class="note">A row is an annotated track over the frames of the '
-             f'video, empty where it is not there; masks are matched at IoU 0.50.<br>{keys}</p>']
-    for ap, _, video_id in order[:NUM_WORST]:
-        parts.append(_video(evaluator, video_id, ap, tracking, errors.per_video[video_id]))
-    return '\n'.join(parts)
-
-
-def _video(evaluator: Evaluator, video_id: Any, ap: float, tracking: TrackingScores, errors: Dict[str, int]) -> str:
-    video, names = evaluator.truth.videos[video_id], evaluator.truth.names
-    labels: List[str] = [f'{names[k]} {track_id}{" (crowd)" if crowd else ""}'
-                         for k, track_id, crowd in zip(video.categories, video.track_ids, video.crowd)]
-    scores = tracking.per_video[video_id]
-    wrong = ', '.join(f'{count} {name}' for name, count in errors.items() if count)
-    return (f'<h3>{escape(video.name)} (id {escape(str(video_id))})</h3><p class="note">AP {show(ap)}, '
-            f'HOTA {scores["HOTA"]:.3f}, {scores["IDSW"]:.0f} identity switches, '
-            f'{len(evaluator.entries[video_id])} results. Errors: {wrong or "none"}.</p>'
-            + timeline(tracking.timelines[video_id], labels))

@@ -1,6 +1,6 @@
 """Charts of the evaluation report as inline SVG, without a script or an outside resource."""
 from html import escape
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mmvis.evaluation.errors import show_gain
 
 #: Colors that people with any color vision tell apart (after P. Tol), for lines and identities.
 PALETTE = ('#4477aa', '#ee7733', '#228833', '#aa3377', '#ccbb44', '#66ccee', '#997755')
-MISSED, INK, FAINT = '#d62728', '#333', '#ddd'
+FAINT = '#ddd'
 
 
 def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
@@ -89,46 +89,3 @@ def error_bars(gains: Dict[str, Optional[float]], counts: Dict[str, int]) -> str
             _text(left + width + 8, y + 16, f'{show_gain(gain)}   ({counts[name]} tracks)')
         ]
     return _svg(left + full + 170, row * len(gains) + 4, parts, 'Errors')
-
-
-def timeline(cells: np.ndarray, names: List[str]) -> str:
-    """When each annotated track of a video is matched, and by which identity.
-
-    Args:
-        cells: int [G, frames], the identity matched, -1 where it is missed, -2 where it is not annotated. A change of
-            identity, also after a gap, is marked by a black bar.
-        names: G labels.
-    """
-    row, left = 18, min(170, 30 + 7 * max(map(len, names), default=0))
-    num_frames = max(1, cells.shape[1])
-    step = 620 / num_frames
-    parts = []
-    for i, (track, name) in enumerate(zip(cells, names)):
-        y, known = row * i, []
-        parts += [_text(left - 8, y + 13, _shorten(name, 24), 'end'),
-                  f'<line x1="{left}" y1="{y + 8.5}" x2="{left + 620}" y2="{y + 8.5}" stroke="{FAINT}"/>']
-        bounds = [0, *(np.flatnonzero(np.diff(track)) + 1).tolist(), len(track)]
-        last = None
-        for start, end in zip(bounds[:-1], bounds[1:]):
-            identity = int(track[start]) if end > start else -2
-            if identity == -2:
-                continue
-            span = f'frames {start} to {end - 1}' if end - start > 1 else f'frame {start}'
-            x, width = left + step * start, step * (end - start)
-            if identity == -1:
-                parts.append(f'<rect x="{x:.1f}" y="{y + 5}" width="{width:.1f}" height="7" fill="{MISSED}">'
-                             f'<title>{span}: missed</title></rect>')
-                continue
-            if identity not in known:
-                known.append(identity)
-            parts.append(
-                f'<rect x="{x:.1f}" y="{y + 1}" width="{width:.1f}" height="15" '
-                f'fill="{PALETTE[known.index(identity) % len(PALETTE)]}"><title>{span}: result number {identity} of '
-                f'the video</title></rect>')
-            if last is not None and last != identity:
-                parts.append(f'<rect x="{x - 1.5:.1f}" y="{y - 1}" width="3" height="19" fill="#000">'
-                             f'<title>frame {start}: identity switched</title></rect>')
-            last = identity
-    parts += [_text(left, row * len(cells) + 12, 'frame 0', size=10),
-              _text(left + 620, row * len(cells) + 12, str(num_frames - 1), 'end', 10)]
-    return _svg(left + 640, row * len(cells) + 16, parts, 'Timeline')

@@ -8,6 +8,7 @@ from helpers.page import COVERED
 from helpers.tiny_vis import make_tiny_dataset
 from pycocotools import mask as coco_mask
 
+from mmvis.view import STATIC
 from mmvis.view.session import Session
 
 
@@ -285,3 +286,33 @@ def test_nothing_comes_from_elsewhere(page, site):
     answer = page.request.get(site)
     assert "default-src 'none'" in answer.headers['content-security-policy']
     assert json.loads(page.request.get(f'{site}api/frame/0/99').text())['error'] == 'There is nothing at this address.'
+
+
+def test_a_frame_that_is_due_is_not_let_go(page, site):
+    """A video of which memory holds eight frames, played to its end and round again."""
+    page.goto(site)
+    kept = page.evaluate('''async () => {
+        const {FrameStore} = await import('/static/frames.js');
+        const video = {frames: 40, width: 8000, height: 4000, sources: []};
+        const store = new FrameStore(0, video, 64, () => {});
+        const kept = [];
+        for (let i = 0; i < 60; i++) {
+            store.pictures.set(i % 40, {close() {}});
+            store.want(i % 40);
+            kept.push(store.pictures.has(i % 40) && store.pictures.size <= store.room + 6);
+        }
+        store.close();
+        return kept;
+    }''')
+    assert len(kept) == 60 and all(kept)
+
+
+def test_the_front_end_stays_small():
+    files = sorted(path for path in STATIC.iterdir() if path.suffix in ('.js', '.css', '.html'))
+    lines = {path.name: len(path.read_text(encoding='utf-8').splitlines()) for path in files}
+    assert sum(lines.values()) < 2000 and max(lines.values()) <= 300
+    for path in files:
+        text = path.read_text(encoding='utf-8')
+        assert 'innerHTML' not in text and 'insertAdjacentHTML' not in text and 'eval(' not in text
+        assert max(map(len, text.splitlines())) <= 140, path.name
+        assert path.suffix != '.js' or text.startswith('// '), f'{path.name} says what its concern is'

@@ -3,13 +3,14 @@
 export class Clock {
   /** `draw(frame)` draws a frame and says how many masks that were; null if it could not. */
   constructor(numFrames, draw, onend) {
-    Object.assign(this, {numFrames, draw, onend, frame: 0, rate: 10, loop: true, playing: false, due: 0, drawn: 0, masks: 0});
+    Object.assign(this, {numFrames, draw, onend, frame: 0, rate: 10, loop: true, playing: false});
   }
 
   play() {
     if (this.playing) return;
     if (!this.loop && this.frame === this.numFrames - 1) this.frame = 0;
-    Object.assign(this, {playing: true, due: 0, drawn: 0, masks: 0, count: -1, pending: false, first: this.frame, start: performance.now()});
+    Object.assign(this, {due: 0, drawn: 0, masks: 0});
+    Object.assign(this, {playing: true, count: -1, pending: false, first: this.frame, start: performance.now()});
     const run = this.run = {};
     const tick = () => {
       if (!this.playing || this.run !== run) return;

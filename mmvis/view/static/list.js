@@ -66,8 +66,8 @@ export class List {
     this.labels = el('div', {class: 'field-slot'});
     fill(this.main, this.summary, el('div', {class: 'controls', role: 'search'},
       field('name', {type: 'search', id: 'text', value: chosen.text, oninput: set('text')}), this.labels,
-      table.hasTruth && table.results.length > 0 && select('error', [['', 'any or none'], ...[...KINDS, 'switched'].map(kind => [kind, kind])],
-        chosen.kind, set('kind')),
+      table.hasTruth && table.results.length > 0 && select('error',
+        [['', 'any or none'], ...[...KINDS, 'switched'].map(kind => [kind, kind])], chosen.kind, set('kind')),
       field('frames from', {type: 'number', id: 'from', min: 0, value: chosen.from, oninput: set('from')}),
       field('to', {type: 'number', id: 'to', min: 0, value: chosen.to, oninput: set('to')}),
       table.results.length > 1 && select('numbers of', table.results.map((file, place) => [place, file.name]), chosen.file,
@@ -122,7 +122,7 @@ function summaryOf(table) {
   const rows = table.results.map(file => el('tr', {}, el('th', {scope: 'row'}, file.name),
     table.hasTruth && OVERALL.map(name => el('td', {class: 'number'}, name in file.overall
       ? (name === 'IDSW' ? String(file.overall[name]) : share(file.overall[name])) : file.evaluated ? '-' : '…'))));
-  const sentences = table.results.flatMap(file => [...(file.sentence ? [file.sentence] : []), ...file.notes.filter(note => note !== file.sentence)]);
+  const sentences = table.results.flatMap(file => file.sentence ? [file.sentence] : file.notes);
   const isBusy = !table.failure && table.results.some(file => file.state === 'reading' || !file.evaluated);
   return [table.failure && el('p', {class: 'failure'}, table.failure),
     ...[...new Set(sentences)].map(sentence => el('p', {class: 'failure'}, sentence)),

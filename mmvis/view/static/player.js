@@ -75,7 +75,8 @@ export class Player {
       el('div', {class: 'controls'}, this.controls()),
       el('div', {class: 'controls'}, this.ways()),
       this.timeline.node,
-      el('p', {class: 'keys'}, 'Keys: space plays; ← → a frame; Home, End; n, p next and previous error; [ ] video before and behind.'));
+      el('p', {class: 'keys'},
+        'Keys: space plays; ← → a frame; Home, End; n, p next and previous error; [ ] video before and behind.'));
     this.arrange();
   }
 
@@ -255,7 +256,8 @@ export class Player {
     this.event.textContent = here.length ? here.map(one => one.text).join('; ')
       : this.events.length ? `${this.events.length} errors in this video` : '';
     if (this.clock.playing || readRoute().view !== 'video') return;
-    keepRoute(routeTo('video', this.row.id, {frame: this.frame, thresh: settings.thresh, ...(settings.layout === 'over' && {layout: 'over'})}));
+    keepRoute(routeTo('video', this.row.id,
+      {frame: this.frame, thresh: settings.thresh, ...(settings.layout === 'over' && {layout: 'over'})}));
   }
 
   async copyLink() {
