@@ -3,7 +3,7 @@ import {el, field, fill, select, share} from './dom.js';
 import {keepRoute, routeTo} from './route.js';
 import {getComparison, hasChoiceOfThreshold, thumbnailUrl} from './source.js';
 
-const SHOWN_FRAMES = 5;
+const SHOWN_FRAMES = 4;
 
 export class Compare {
   constructor(main) {
