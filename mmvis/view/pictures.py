@@ -1,5 +1,4 @@
 """Frames and thumbnails as a browser takes them; nothing outside the folder of the frames is ever read."""
-import importlib
 import io
 import os
 from functools import lru_cache
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmvis.annotations.reader import Video
+from mmvis.datasets.images import read_frame
 from mmvis.errors import InputError, InputMissingError, of_user_path, shown
 from mmvis.structures.input_file import check_regular_file
 
@@ -56,9 +56,7 @@ class Pictures:
             data = file.read()
         media = _media_type(data, video)
         if media is None:
-            # Loads PyTorch, which takes seconds, and is needed for few files.
-            image = importlib.import_module('mmvis.datasets.images').read_frame(*os.path.split(path), *video[1:3])
-            data, media = _encoded(image), 'image/jpeg'
+            data, media = _encoded(read_frame(*os.path.split(path), *video[1:3])), 'image/jpeg'
         return data, media
 
     def _thumbnail(self, video_path: str) -> bytes:
