@@ -16,8 +16,8 @@ process with one thread (so that other work on the machine disturbs little) and 
 run lengths included, for systems that decide later than frame by frame. docs/benchmark.md has results.
 
 ``--peer timm`` is VidEoMT written plainly with timm's blocks. ``network`` times one frame of VidEoMT's network by the
-protocol of its paper: no reading, resizing, masks or run lengths. ``memory`` prints what a long video and a step of
-training of VidEoMT keep.
+protocol of its paper: no reading, resizing, masks or run lengths. ``memory`` counts what a step
+of training keeps for the backward pass, and what a long video keeps.
 
 ``training`` measures whole training steps (forward, backward, optimizer) of CONFIG on clips of two sample videos.
 With ``--loader`` it measures whether the data loader keeps up with these steps.
@@ -48,6 +48,7 @@ import torch  # noqa: E402
 from benchmark_evaluation import add_arguments, benchmark_evaluation  # noqa: E402
 from benchmark_loader import add_arguments as add_loader_arguments  # noqa: E402
 from benchmark_loader import benchmark_loader
+from benchmark_memory import add_memory_arguments, benchmark_memory  # noqa: E402
 from benchmark_weights import see_ten_objects  # noqa: E402
 from mmdet.models import FPN, ResNet  # noqa: E402
 from mmdet.registry import MODELS as MMDET_MODELS  # noqa: E402
@@ -109,8 +110,8 @@ def parse_args() -> argparse.Namespace:
     add_loader_arguments(training)
     network = commands.add_parser('network', help="VidEoMT's network alone, by the protocol of its paper")
     vit.add_network_arguments(network)
-    memory = commands.add_parser('memory', help='what a long video and a step of training of VidEoMT keep')
-    vit.add_memory_arguments(memory)
+    memory = commands.add_parser('memory', help='what a step of training and a long video keep')
+    add_memory_arguments(memory)
     for command in (inference, training, network, memory):
         command.add_argument('--json', metavar='FILE', help='write the medians to this file, too')
         command.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE',
@@ -124,7 +125,7 @@ def main() -> None:
     if args.command != 'evaluation' and args.json:
         check_output(args.json, [str(find_config(args.config)), getattr(args, 'checkpoint', None)])
     {'inference': benchmark_inference, 'training': benchmark_training,
-     'network': benchmark_network, 'memory': benchmark_memory, 'evaluation': benchmark_evaluation}[args.command](args)
+     'network': benchmark_network, 'memory': memory_of_a_config, 'evaluation': benchmark_evaluation}[args.command](args)
 
 
 # What is measured: functions that process one more frame and return seconds by name
@@ -387,23 +388,10 @@ def benchmark_network(args: argparse.Namespace) -> None:
                                    device=args.device, seconds=seconds, date=time.strftime('%Y-%m-%d')))
 
 
-def benchmark_memory(args: argparse.Namespace) -> None:
+def memory_of_a_config(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmvis'))
-    num_frames, *size = args.clip
-    record = dict(config=Path(args.config).stem, clip=args.clip, kept={})
-    for name, options in (('as it is', {}), ('with_cp', dict(with_cp=True)),
-                          ('half of the blocks frozen', dict(frozen_blocks=cfg.model.backbone.depth // 2))):
-        variant = copy.deepcopy(cfg)
-        variant.model.backbone.update(options)
-        record['kept'][name] = vit.kept_for_backward(build_model(variant, args.checkpoint, 'cpu'), num_frames, tuple(size))
-        print(f'a clip of {num_frames} frames of {size[0]}x{size[1]}, {name}: {record["kept"][name] / 2**20:.0f} MiB are '
-              'kept for the backward pass')
-    frames = list(vit.memory_of_a_video(build_model(cfg, args.checkpoint, 'cpu'), args.video_frames, (128, 224)))
-    for number, resident, masks in frames:
-        print(f'after {number:5} frames: {resident / 2**20:7.1f} MiB resident, masks {masks / number:7.0f} bytes a frame')
-    if args.json:
-        write_json(args.json, dict(record, video=frames))
+    benchmark_memory(args, cfg, lambda variant: build_model(variant, args.checkpoint, 'cpu'))
 
 
 def benchmark_training(args: argparse.Namespace) -> None:

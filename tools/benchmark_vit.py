@@ -1,22 +1,17 @@
-"""VidEoMT beside the same network written plainly, the speed protocol of its paper, and what training it keeps."""
+"""VidEoMT beside the same network written plainly, and the speed protocol of its paper."""
 import argparse
 import copy
-import os
 import statistics
 import time
-from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import torch
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmvis.annotations import load_annotations
 from mmvis.errors import InputError
-from mmvis.frame_sample import FrameSample
 from mmvis.models import VidEoMT
 from mmvis.models.layers.stages import stage
-from mmvis.structures import VideoInfo
 
 #: (height, width, frames) of the videos that are timed without an annotation file: short side 448 of 720p.
 DEFAULT_VIDEOS = [(720, 1280, 36)]
@@ -83,49 +78,6 @@ def print_plain(ours: Dict[str, float], plain: float) -> None:
     everything = advance + ours['encode']
     print(f'  {"timm, the same network":28}{plain:8.4f}; encode and advance of ours take {advance / plain:.2f} times as '
           f'long, all but load {everything / plain:.2f} times')
-
-
-def add_memory_arguments(memory: argparse.ArgumentParser) -> None:
-    memory.add_argument('config', help='config file of VidEoMT, or its name under configs/')
-    memory.add_argument('--checkpoint', metavar='FILE', help='weights; by default random ones that see 10 objects a frame')
-    memory.add_argument('--video-frames', type=int, default=2000, metavar='N', help='of one video of noise (2000)')
-    memory.add_argument('--clip', type=int, nargs=3, default=(5, 320, 576), metavar=('T', 'H', 'W'),
-                        help='frames and size of the training clip (5 320 576)')
-
-
-@torch.inference_mode()
-def memory_of_a_video(model: VidEoMT, num_frames: int, size: Tuple[int, int]) -> Iterator[Tuple[int, int, int]]:
-    """(frames so far, resident bytes, bytes that the masks take) ten times on the way through a video of noise."""
-    model.eval()
-    draw = torch.Generator().manual_seed(0)
-    state = model.start(VideoInfo(1, size, size, 1., num_frames))
-    for number in range(1, num_frames + 1):
-        model.step(state, torch.randn(1, 3, *size, generator=draw))
-        if number % max(1, num_frames // 10) == 0:
-            yield number, resident_bytes(), state.masks.num_bytes
-
-
-def resident_bytes() -> int:
-    pages = Path('/proc/self/statm').read_text().split()[1]
-    return int(pages) * os.sysconf('SC_PAGE_SIZE')
-
-
-def kept_for_backward(model: VidEoMT, num_frames: int, size: Tuple[int, int]) -> int:
-    """Bytes of the tensors, each storage once, that a step of training with one clip keeps for the backward pass."""
-    model.train()
-    frames = [FrameSample(metainfo=dict(img_shape=size), gt_instances=InstanceData(
-        labels=torch.zeros(2, dtype=torch.int64), instance_ids=torch.arange(2), bboxes=torch.zeros(2, 4),
-        masks=torch.ones(2, *size, dtype=torch.uint8))) for _ in range(num_frames)]
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: Dict[int, Tensor] = {}
-
-    def keep(x: Tensor) -> Tensor:
-        if x.untyped_storage().data_ptr() not in parameters:
-            kept[x.untyped_storage().data_ptr()] = x
-        return x
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        sum(model.loss(torch.randn(1, num_frames, 3, *size), [frames]).values())
-    return sum(x.untyped_storage().nbytes() for x in kept.values())
 
 
 def add_network_arguments(network: argparse.ArgumentParser) -> None:

@@ -41,6 +41,9 @@ def parse_args() -> argparse.Namespace:
                         help='validate, after every epoch or as often as val_interval of the config says')
     parser.add_argument('--amp', action='store_true',
                         help='mixed precision: bfloat16, or float16 on a GPU without it; nothing on a CPU without it')
+    parser.add_argument('--precision', choices=('fp32', 'tf32'),
+                        help='what float32 is on a GPU of the Ampere generation or newer: tf32 in convolutions and '
+                        "products, fp32 in neither; by default PyTorch's: tf32 in convolutions, as in published trainings")
     parser.add_argument('--auto-scale-lr', '--autoscale-lr', action='store_true',
                         help='learning rate in proportion to the samples a step')
     parser.add_argument('--global-batch', nargs='?', const=0, type=number_in(1), metavar='CLIPS',
@@ -76,6 +79,8 @@ def read_config(args: argparse.Namespace) -> 'Config':
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
             raise InputError(f'{cfg.filename} has no {key}: it is not the config of a training.')
+    if args.precision:
+        engine.use_precision(args.precision)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(cfg.filename).stem)
     if args.resume:

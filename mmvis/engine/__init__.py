@@ -5,7 +5,7 @@ from mmvis.cli import ToolParser, run_tool
 from mmvis.lazy import lazy_name
 
 _MODULES = {
-    'amp': 'MixedPrecisionOptimWrapper',
+    'amp': 'MixedPrecisionOptimWrapper use_precision',
     'checkpoint': 'find_checkpoints',
     'class_numbers': 'check_trained fill_class_number',
     'config': 'find_config load_config',
@@ -25,7 +25,7 @@ __all__ = ['CfgOptions', 'DamagedFramesHook', 'Detectron2Groups', 'EpochTrainLoo
            'LayerDecayGroups', 'MixedPrecisionOptimWrapper', 'PassingCheckpointHook', 'SafeCheckpointHook',
            'ToolParser', 'TwoStagePoly', 'VISRunner', 'VideoTestLoop', 'VideoValLoop', 'build_runner',
            'check_trained', 'fill_class_number', 'find_checkpoints', 'find_config', 'init_dist', 'launcher_variables',
-           'load_config', 'run_tool', 'spawn', 'use_global_batch']
+           'load_config', 'run_tool', 'spawn', 'use_global_batch', 'use_precision']
 
 
 def __getattr__(name: str) -> Any:

@@ -4,11 +4,13 @@ from contextlib import contextmanager
 from typing import Any, Dict, Optional, Union
 
 import torch
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
+from mmvis.models.layers.precision import set_float32
 from mmvis.ops.onednn import NO_BFLOAT16, cpu_has_bfloat16
 from mmvis.registry import OPTIM_WRAPPERS
 
@@ -65,6 +67,11 @@ class MixedPrecisionOptimWrapper(OptimWrapper):
         mixed = self.dtype != torch.float32
         with super().optim_context(model), torch.autocast(self.device_type, self.dtype if mixed else None, mixed):
             yield
+
+
+def use_precision(precision: str) -> None:
+    """What a training of this process computes float32 with, 'fp32' or 'tf32': see ``set_float32``."""
+    set_float32(precision, get_device())
 
 
 def _pick_dtype(name: Optional[str], device_type: str) -> torch.dtype:

@@ -1,6 +1,8 @@
 """What is asked of a GPU before it is used, and what is told of one that cannot be."""
+import importlib.util
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -111,18 +113,49 @@ def test_a_full_gpu_is_told_with_what_helps(monkeypatch):
     assert 'test_dataloader.dataset.chunk_size=1' in text and 'batch_size' not in text
 
 
+@pytest.fixture
+def float32_flags():
+    """What PyTorch computes convolutions and products of matrices with; put back afterwards."""
+    def flags():
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    before = flags()
+    yield flags
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
 @pytest.mark.parametrize('precision', ['fp32', 'tf32'])
-def test_tf32_is_for_convolutions_and_products_alike(precision):
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    try:
-        with VirtualCuda():
-            optimize_for_inference(torch.nn.Linear(2, 2).to('cuda'), precision)
-        allowed = precision == 'tf32'
-        assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is allowed
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+def test_tf32_is_for_convolutions_and_products_alike(float32_flags, precision):
+    with VirtualCuda():
+        optimize_for_inference(torch.nn.Linear(2, 2).to('cuda'), precision)
+    assert float32_flags() == (precision == 'tf32', precision == 'tf32')
     with pytest.raises(ValueError, match="'tf32' needs CUDA"):
         optimize_for_inference(torch.nn.Linear(2, 2), 'tf32')
+
+
+def training_tool():
+    path = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
+    spec = importlib.util.spec_from_file_location('train_tool', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+def test_a_training_says_what_float32_is(float32_flags, monkeypatch):
+    tool, config = training_tool(), 'masktrack_rcnn_r18_fpn_sample.py'
+
+    def read(*options):
+        monkeypatch.setattr(sys, 'argv', ['train.py', config, *options])
+        tool.read_config(tool.parse_args())
+        return float32_flags()
+
+    default = read()
+    with VirtualCuda():
+        assert read() == default                        # that of PyTorch, as in the published trainings
+        assert read('--precision', 'tf32') == (True, True)
+        assert read('--precision', 'fp32', '--amp') == (False, False)
+    assert read('--precision', 'fp32') == (False, False)
+    with pytest.raises(ValueError, match="precision 'tf32' needs CUDA, but the model is on cpu: use 'fp32'"):
+        read('--precision', 'tf32')
 
 
 def test_nccl_is_told_the_gpu(monkeypatch):

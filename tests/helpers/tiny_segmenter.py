@@ -34,8 +34,8 @@ def tiny_config(kind: str = 'MinVIS', num_classes: int = NUM_CLASSES, num_querie
     return dict(type=kind, segmenter=segmenter, criterion=dict(num_points=64), **changes)
 
 
-def tiny_segmenter() -> nn.Module:
-    return MODELS.build(tiny_config()['segmenter'])
+def tiny_segmenter(**changes: Any) -> nn.Module:
+    return MODELS.build({**tiny_config()['segmenter'], **changes})
 
 
 @torch.no_grad()

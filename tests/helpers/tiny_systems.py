@@ -51,8 +51,8 @@ SYSTEMS: Dict[str, System] = {
                              dict(num_candidates=50)),
     'mask2former': System(tiny_segmenter, 'mask2former_r50_coco.py', 1, (2, 0), (6, 0, 10), SLOTS, 'Mask2Former'),
     'masktrack_rcnn': System(tiny_masktrack, 'masktrack_rcnn_r50_fpn_1x_youtubevos.py', 2, (7, 0), (9, 0, 14), {}),
-    'memcnp': System(tiny_memcnp, 'vitmae_cnp_contrast_ms_1x.py', 2, (5, 0), (5, 0, 20), {}),
+    'memcnp': System(tiny_memcnp, 'vitmae_cnp_contrast_ms_1x.py', 2, (6, 0), (5, 0, 20), {}),
     'minvis': System(tiny_segmenter, 'minvis_r50_ytvis2019.py', 2, (2, 0), (6, 0, 10), SLOTS, 'MinVIS'),
-    'sipmask': System(tiny_sipmask, 'sipmask_r50_caffe_fpn_gn_1x.py', 2, (6, 0), (2, 0, 8), {}),
+    'sipmask': System(tiny_sipmask, 'sipmask_r50_caffe_fpn_gn_1x.py', 2, (7, 0), (2, 0, 8), {}),
     'videomt': System(tiny_videomt, 'videomt_vit_small_ytvis2019.py', 2, (1, 0), (4, 0, 14), SLOTS),
 }

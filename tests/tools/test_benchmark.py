@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import tiny_instanceformer, tiny_masktrack
 from helpers.tiny_videomt import tiny_frames, tiny_model
 
 from mmvis.engine import run_tool
@@ -14,6 +15,7 @@ from mmvis.engine import run_tool
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools'))
 
+import benchmark_memory  # noqa: E402
 import benchmark_vit  # noqa: E402
 from benchmark_weights import see_ten_objects  # noqa: E402
 
@@ -106,9 +108,18 @@ def test_blobs_are_the_masks_of_ten_objects():
 
 def test_what_is_kept_for_the_backward_pass_and_by_a_video():
     vit = dict(type='ViT', embed_dims=24, depth=4, num_heads=3, grid=4, layer_scale=1.)
-    kept = [benchmark_vit.kept_for_backward(tiny_model(backbone=dict(vit, **options)), 2, (48, 64))
+    kept = [benchmark_memory.kept_for_backward(tiny_model(backbone=dict(vit, **options)), 2, (48, 64))
             for options in ({}, dict(with_cp=True), dict(frozen_blocks=2))]
     assert kept[1] < kept[0] / 1.5 and kept[2] < kept[0]
     model = tiny_model()
-    (first, _, some), *_, (last, resident, masks) = benchmark_vit.memory_of_a_video(model, 20, (48, 64))
+    (first, _, some), *_, (last, resident, masks) = benchmark_memory.memory_of_a_video(model, 20, (48, 64))
     assert (first, last) == (2, 20) and 0 < some < masks and resident > 2 ** 20
+
+
+def test_what_saves_memory_is_known_by_the_system():
+    assert benchmark_memory.savings(tiny_instanceformer.tiny_model()) == {'with_cp': dict(with_cp=True)}
+    kept = [benchmark_memory.kept_for_backward(tiny_instanceformer.tiny_model(with_cp=with_cp), 2, (64, 96))
+            for with_cp in (False, True)]
+    assert kept[1] < kept[0] * 0.8
+    with pytest.raises(ValueError, match='MaskTrackRCNN has no option that makes'):
+        benchmark_memory.savings(tiny_masktrack.tiny_model())

@@ -19,14 +19,15 @@ class DecoderLayer(nn.Module):
 
     Args:
         with_memory: whether there is attention to earlier frames.
+        with_cp: of the deformable attention, see ``DeformableAttention``.
     """
 
     def __init__(self, embed_dims: int, num_heads: int, num_levels: int, num_points: int, feedforward_dims: int,
-                 dropout: float, with_memory: bool) -> None:
+                 dropout: float, with_memory: bool, with_cp: bool = False) -> None:
         super().__init__()
         self.self_attn = nn.MultiheadAttention(embed_dims, num_heads, dropout, batch_first=True)
         self.self_norm = nn.LayerNorm(embed_dims)
-        self.cross_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points)
+        self.cross_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, with_cp)
         self.cross_norm = nn.LayerNorm(embed_dims)
         if with_memory:
             self.memory_attn = nn.MultiheadAttention(embed_dims, num_heads, dropout, batch_first=True)
@@ -80,10 +81,10 @@ class Decoder(nn.Module):
 
     def __init__(self, num_layers: int = 6, embed_dims: int = 256, num_heads: int = 8, num_levels: int = 4,
                  num_points: int = 4, feedforward_dims: int = 1024, dropout: float = 0.1,
-                 with_memory: bool = False) -> None:
+                 with_memory: bool = False, with_cp: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList([DecoderLayer(embed_dims, num_heads, num_levels, num_points, feedforward_dims,
-                                                  dropout, with_memory) for _ in range(num_layers)])
+                                                  dropout, with_memory, with_cp) for _ in range(num_layers)])
         init_matrices(self.layers)
         self.box_branches = nn.ModuleList([mlp(embed_dims, embed_dims, 4) for _ in range(num_layers)])
         for branch in self.box_branches:

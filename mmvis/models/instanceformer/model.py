@@ -121,6 +121,8 @@ class InstanceFormer(VISModel):
         separate_frames: train on the frames of a clip as images of their own, and pull together what the slots hold of
             one object in different frames (``looks_loss``, ours). It changes nothing in inference.
         memory: dict(num_tokens, num_frames) of a TokenMemory (published OVIS models), or None.
+        with_cp: compute the deformable attention of all layers once more in the backward pass instead of keeping what it
+            needs. Changes no number.
         num_candidates: entries of the score list of the first three frames whose slots become tracks.
         loss_clips: loss_contrastive is a sum over the clips of a process, as published, so its weight depends on how the
             clips of a step are shared out. A number: it is what it is with so many clips a process, however many it has.
@@ -136,8 +138,9 @@ class InstanceFormer(VISModel):
                  num_points: int = 4, feedforward_dims: int = 1024, encoder_layers: int = 6, decoder_layers: int = 6,
                  dropout: float = 0.1, propagate_reference: Optional[str] = 'multiply',
                  test_propagate_reference: Optional[str] = 'same', carry_places: bool = False,
-                 separate_frames: bool = False, memory: Optional[dict] = None, num_candidates: int = 50,
-                 loss_clips: Optional[int] = None, loss_weights: Optional[Dict[str, float]] = None,
+                 separate_frames: bool = False, memory: Optional[dict] = None, with_cp: bool = False,
+                 num_candidates: int = 50, loss_clips: Optional[int] = None,
+                 loss_weights: Optional[Dict[str, float]] = None,
                  match_costs: Optional[Dict[str, float]] = None, official_mask_pairs: bool = False,
                  data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
@@ -167,7 +170,7 @@ class InstanceFormer(VISModel):
         self.encoding = SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
         self.level_embed = nn.Parameter(torch.randn(num_levels, embed_dims))
         layer = dict(embed_dims=embed_dims, num_heads=num_heads, num_levels=num_levels, num_points=num_points,
-                     feedforward_dims=feedforward_dims, dropout=dropout)
+                     feedforward_dims=feedforward_dims, dropout=dropout, with_cp=with_cp)
         self.encoder = Encoder(encoder_layers, **layer)
         self.decoder = Decoder(decoder_layers, **layer, with_memory=memory is not None)
         if memory is not None and memory.get('num_tokens', 0) > num_queries:

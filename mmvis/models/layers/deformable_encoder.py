@@ -4,6 +4,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmvis.ops.deform_attn import ms_deform_attn
 from mmvis.ops.transfer import constant_like
@@ -38,11 +39,17 @@ class Tokens:
 
 
 class DeformableAttention(nn.Module):
-    """Multi-scale deformable attention, batch first, without dropout and residual."""
+    """Multi-scale deformable attention, batch first, without dropout and residual.
 
-    def __init__(self, embed_dims: int = 256, num_heads: int = 8, num_levels: int = 4, num_points: int = 4) -> None:
+    Args:
+        with_cp: compute it once more in the backward pass instead of keeping what it needs. Changes no number.
+    """
+
+    def __init__(self, embed_dims: int = 256, num_heads: int = 8, num_levels: int = 4, num_points: int = 4,
+                 with_cp: bool = False) -> None:
         super().__init__()
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
+        self.with_cp = with_cp
         self.sampling_offsets = nn.Linear(embed_dims, num_heads * num_levels * num_points * 2)
         self.attention_weights = nn.Linear(embed_dims, num_heads * num_levels * num_points)
         self.value_proj = nn.Linear(embed_dims, embed_dims)
@@ -75,22 +82,29 @@ class DeformableAttention(nn.Module):
         Returns:
             attended [B, Q, d], sampling locations [B, Q, heads, L, points, 2] (x, y) in units of each level.
         """
-        value = self.value_proj(tokens.values)
-        if tokens.padding is not None:
-            value = value.masked_fill(tokens.padding[..., None], 0.)
+        inputs = (query, tokens.values, tokens.padding, references)
+        if self.with_cp and torch.is_grad_enabled():            # nothing in it is drawn
+            return checkpoint(self._attend, tokens.shapes, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return self._attend(tokens.shapes, *inputs)
+
+    def _attend(self, shapes: Sequence[Tuple[int, int]], query: Tensor, values: Tensor, padding: Optional[Tensor],
+                references: Tensor) -> Tuple[Tensor, Tensor]:
+        value = self.value_proj(values)
+        if padding is not None:
+            value = value.masked_fill(padding[..., None], 0.)
         value = value.unflatten(-1, (self.num_heads, -1))
         parts = (self.num_heads, self.num_levels, self.num_points)
         offsets = self.sampling_offsets(query).unflatten(-1, (*parts, 2))
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1)
         # One copy for all points: the sum then runs over longer rows.
         references = references[:, :, None, :, None].expand(-1, -1, -1, -1, self.num_points, -1).contiguous()
-        shapes = torch.tensor(tokens.shapes)
         if references.shape[-1] == 2:
-            sizes = constant_like(references, tuple(tuple(shape)[::-1] for shape in tokens.shapes))
+            sizes = constant_like(references, tuple(tuple(shape)[::-1] for shape in shapes))
             sizes = sizes[:, None].expand_as(offsets[0, 0]).contiguous()
             locations = references + offsets / sizes
         else:
             locations = references[..., :2] + offsets / self.num_points * references[..., 2:] * 0.5
+        shapes = torch.tensor(shapes)
         starts = shapes.prod(1).cumsum(0) - shapes.prod(1)
         attended = ms_deform_attn(value, shapes, starts, locations, weights.unflatten(-1, parts[1:]))
         return self.output_proj(attended), locations
@@ -100,9 +114,9 @@ class EncoderLayer(nn.Module):
     """Deformable self-attention and a feed-forward network, each with residual and LayerNorm after it."""
 
     def __init__(self, embed_dims: int, num_heads: int, num_levels: int, num_points: int, feedforward_dims: int,
-                 dropout: float) -> None:
+                 dropout: float, with_cp: bool = False) -> None:
         super().__init__()
-        self.self_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points)
+        self.self_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, with_cp)
         self.self_norm = nn.LayerNorm(embed_dims)
         self.ffn = feedforward(embed_dims, feedforward_dims, dropout)
         self.ffn_norm = nn.LayerNorm(embed_dims)
@@ -123,10 +137,11 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, num_layers: int = 6, embed_dims: int = 256, num_heads: int = 8, num_levels: int = 4,
-                 num_points: int = 4, feedforward_dims: int = 1024, dropout: float = 0.1) -> None:
+                 num_points: int = 4, feedforward_dims: int = 1024, dropout: float = 0.1,
+                 with_cp: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList([EncoderLayer(embed_dims, num_heads, num_levels, num_points, feedforward_dims,
-                                                  dropout) for _ in range(num_layers)])
+                                                  dropout, with_cp) for _ in range(num_layers)])
         init_matrices(self.layers)
 
     def forward(self, tokens: Tokens, positions: Tensor) -> Tokens:

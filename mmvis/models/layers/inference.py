@@ -24,6 +24,8 @@ from mmvis.ops.onednn import (
 )
 from mmvis.ops.winograd import winograd_conv3x3, winograd_pays, winograd_weight
 
+from .precision import set_float32
+
 _DTYPES = {'fp32': torch.float32, 'tf32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 _MOST_SIZES = 8  # layouts of one weight that are kept; a shared head meets as many sizes as the pyramid has levels
 
@@ -42,8 +44,7 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32', compiled: 
 
     Args:
         precision: 'fp32' keeps the numbers, up to rounding; 'bf16' and 'fp16' (CUDA only) run under autocast, with the
-            weights cast once. On GPUs of the Ampere generation or newer 'tf32' computes convolutions and products with 10
-            bits of mantissa, and 'fp32' neither (PyTorch's default is mixed: only convolutions); it holds for the process.
+            weights cast once; 'tf32' (CUDA only): see ``set_float32``, which holds for the process.
         compiled: leave the layers to torch.compile instead, see ``compile_parts``.
 
     Raises:
@@ -53,15 +54,14 @@ def optimize_for_inference(model: nn.Module, precision: str = 'fp32', compiled: 
         raise InputError(f"precision must be 'fp32', 'tf32', 'bf16' or 'fp16', not {precision!r}.")
     parameter = next(model.parameters(), None)
     device = 'cpu' if parameter is None else parameter.device.type
-    if precision in ('fp16', 'tf32') and device != 'cuda':
-        raise InputError(f"precision {precision!r} needs CUDA, but the model is on {device}: use 'bf16' or 'fp32'.")
+    if precision == 'fp16' and device != 'cuda':
+        raise InputError(f"precision 'fp16' needs CUDA, but the model is on {device}: use 'bf16' or 'fp32'.")
     if precision == 'bf16' and device == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError("precision 'bf16' needs a GPU of the Ampere generation or newer, which this one is not: use 'fp16' "
                          "or 'fp32'.")
     if precision == 'bf16' and device == 'cpu' and not cpu_has_bfloat16():
         print_log(f'{NO_BFLOAT16}: take precision fp32.', logger='current', level=logging.WARNING)
-    if device == 'cuda':
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == 'tf32'
+    set_float32(precision, device)
     model.eval()
     model.requires_grad_(False)
     fuse_conv_bn(model)

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmvis.ops.transfer import pack_bits, to_host
 from mmvis.records import PackedRows
+from mmvis.records.mask_store import find_band
 
 
 class LateFrame:
@@ -48,18 +50,37 @@ def _recorded() -> torch.cuda.Event:
     return event
 
 
-def pack_on_device(masks: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+def to_threshold(masks: Tensor, threshold: float) -> np.ndarray:
+    """Masks [N, h, w] on the host, for whoever resizes them bilinearly and asks what is above a threshold in [0, 1).
+
+    A GPU sends which cells are above it, and the values where both kinds are near; elsewhere come 1 and 0, which lead to
+    the same (see ``mmvis/records/mask_store.py``). It is waited for twice.
+    """
+    if masks.device.type != 'cuda' or not len(masks):
+        return masks.cpu().numpy()
+    _, counts, signs, values = pack_on_device(masks, threshold)
+    counts, = to_host(counts)
+    signs, values = to_host(signs, values[:int(counts.sum())])
+    num_cells = math.prod(masks.shape[1:])
+    above = np.unpackbits(signs.numpy(), axis=1, count=num_cells).view(bool).reshape(masks.shape)
+    kept = find_band(above) | (counts.numpy() == num_cells)[:, None, None]
+    found = above.astype(values.numpy().dtype)
+    found[kept] = values.numpy()
+    return found
+
+
+def pack_on_device(masks: Tensor, threshold: float = 0.) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
     """:func:`mmvis.records.pack_rows` for all rows, without a size that depends on the values.
 
     Args:
-        masks: [N, h, w].
+        masks: [N, h, w]; those above the threshold are the positive cells.
 
     Returns:
         bool [N], which rows have a positive cell; int32 [N], of how many cells the values are kept; uint8
         [N, ceil(h * w / 8)], the signs; [N * h * w + 1], the values of row after row and anything behind them.
     """
     num_rows, num_cells = len(masks), math.prod(masks.shape[1:])
-    positive = masks > 0
+    positive = masks > threshold
     present = positive.flatten(1).any(1)
     # Largest of 5x5 of both signs at once; cells outside the map count for neither.
     near = F.max_pool2d(torch.stack([positive, ~positive], 1).to(masks.dtype), 5, 1, 2) > 0
@@ -70,8 +91,7 @@ def pack_on_device(masks: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
     # Cells that are not kept all go to the last place.
     values = masks.new_empty(num_rows * num_cells + 1)
     values.scatter_(0, torch.where(band.flatten(), place, num_rows * num_cells), masks.flatten())
-    bits = F.pad(positive.flatten(1), (0, -num_cells % 8)).unflatten(1, (-1, 8))
-    signs = sum(bits[..., i].to(torch.uint8) << (7 - i) for i in range(8))
+    signs = pack_bits(positive.flatten(1))
     return present, band.sum(1, dtype=torch.int32), signs, values
 
 

@@ -17,18 +17,19 @@ class PixelDecoder(nn.Module):
     Args:
         in_channels: of the backbone's maps, from fine to coarse.
         embed_dims: C of all that comes out.
+        with_cp: of the deformable attention, see ``DeformableAttention``.
     """
     #: ``optimize_for_inference`` leaves the weights in float32.
     keeps_float32 = True
 
     def __init__(self, in_channels: Sequence[int], embed_dims: int = 256, num_layers: int = 6, num_heads: int = 8,
-                 num_points: int = 4, feedforward_dims: int = 1024) -> None:
+                 num_points: int = 4, feedforward_dims: int = 1024, with_cp: bool = False) -> None:
         super().__init__()
         self.input_convs = nn.ModuleList([nn.Sequential(nn.Conv2d(channels, embed_dims, 1), _norm(embed_dims))
                                           for channels in reversed(in_channels[1:])])
         self.level_embed = nn.Parameter(torch.empty(len(self.input_convs), embed_dims))
         self.encoder = Encoder(num_layers, embed_dims, num_heads, len(self.input_convs), num_points, feedforward_dims,
-                               dropout=0.)
+                               dropout=0., with_cp=with_cp)
         self.lateral = nn.Sequential(nn.Conv2d(in_channels[0], embed_dims, 1, bias=False), _norm(embed_dims))
         self.output = nn.Sequential(nn.Conv2d(embed_dims, embed_dims, 3, padding=1, bias=False), _norm(embed_dims),
                                     nn.ReLU(inplace=True))

@@ -17,6 +17,7 @@ from mmvis.structures import FrameInstances, TrackScore, VideoInfo
 
 from ..base import FrameReader, VISModel
 from ..builder import build_part
+from ..layers.mask_packing import to_threshold
 from ..layers.stages import stage
 from ..trackers import OnlineState, visible
 from .masks import encode_masks
@@ -93,9 +94,11 @@ class SipMaskVIS(VISModel):
             with stage('masks'):
                 in_basis = found.boxes[kept] * video.scale_factor / head.mask_stride
                 probabilities = split_masks(features.basis[t], found.coefficients[kept], in_basis)
+                threshold = head.test_cfg['mask_thr_binary']
+                probabilities = to_threshold(probabilities, threshold)
             with stage('encode'):
-                rles = encode_masks(probabilities.cpu().numpy(), head.mask_stride / video.scale_factor,
-                                    video.ori_shape, head.test_cfg['mask_thr_binary'], head.ratio_of_sizes)
+                rles = encode_masks(probabilities, head.mask_stride / video.scale_factor, video.ori_shape, threshold,
+                                    head.ratio_of_sizes)
             results.append(state.emit(ids[rows], labels.numpy()[rows], scores.numpy()[rows], boxes.numpy()[rows], rles))
         return results
 

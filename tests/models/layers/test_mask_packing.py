@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from virtual_cuda import VirtualCuda
 
 from mmvis.models.layers.end_results import RowsState
-from mmvis.models.layers.mask_packing import as_numpy, pack_on_device
+from mmvis.models.layers.mask_packing import as_numpy, pack_on_device, to_threshold
+from mmvis.models.sipmask.masks import encode_masks
 from mmvis.records import EndRanking, pack_rows
 from mmvis.structures import VideoInfo
 
@@ -59,3 +60,17 @@ def test_frames_that_come_late_lead_to_the_same_results(num_frames):
     # The frames themselves are uploaded, twice each; what is waited for is one event a frame, and at the end
     # the last two frames.
     assert waits <= num_frames + 2 and uploads == 2 * num_frames
+
+
+@pytest.mark.parametrize('threshold', [0., 0.4])
+@pytest.mark.parametrize('factor, ratio_of_sizes', [(2., True), (3.7, False), (0.6, True)])
+def test_what_is_near_a_threshold_leads_to_the_same_masks(threshold, factor, ratio_of_sizes):
+    masks = scene(1)[1].sigmoid()
+    masks[4, :, 20:] = 0.                                   # cut at a box
+    size = tuple(int(side * factor) for side in masks.shape[1:])
+    with VirtualCuda() as device:
+        sent = to_threshold(masks.to('cuda'), threshold)
+    assert device.total('sync') == 2 and device.total('bytes') < masks.numel() * 4 * 0.7
+    found, expected = (encode_masks(x, factor, size, threshold, ratio_of_sizes) for x in (sent, masks.numpy()))
+    assert found == expected and len({rle['counts'] for rle in found}) > (8 if threshold else 1)
+    assert to_threshold(masks[:0], threshold).shape == (0, 24, 40)
