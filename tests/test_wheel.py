@@ -53,6 +53,8 @@ def test_a_wheel_runs_from_an_empty_folder(tmp_path):
     shipped = target / 'mmvis' / '_shipped'
     assert sorted(path.name for path in shipped.iterdir()) == ['configs', 'models', 'tools']
     assert not (shipped / 'models' / 'private.pth').exists() and (target / 'mmvis' / 'py.typed').is_file()
+    page = ROOT / 'mmvis' / 'view' / 'static'
+    assert {path.name for path in page.iterdir()} == {path.name for path in (target / page.relative_to(ROOT)).iterdir()}
     assert SAMPLES <= {ROOT / path.relative_to(shipped) for path in (shipped / 'models').iterdir()}
     for kind in ('configs', 'tools'):
         files = {path.relative_to(ROOT) for path in (ROOT / kind).rglob('*.py')}

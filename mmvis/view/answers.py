@@ -7,6 +7,8 @@ from .session import ResultsFile, Session
 
 #: Frames whose masks travel together.
 BLOCK = 32
+#: Score from which the class of a track counts in the filter of the list.
+SURE = 0.3
 
 
 def of_list(session: Session) -> Dict[str, Any]:
@@ -37,11 +39,12 @@ def _num_objects(session: Session, video_id: Any) -> Any:
 
 
 def _labels(session: Session, number: int) -> List[str]:
-    """Names of the classes that occur in a video."""
+    """Names of the classes that occur in a video: of annotated objects, and of tracks that are more than a guess."""
     video_id, found = session.videos[number].video_id, set()
     for drawing in [session.truth, *(one.drawing for one in session.results)]:
         if drawing is not None:
-            found.update(drawing.classes[track.label] for track in drawing.tracks.get(video_id, []))
+            found.update(drawing.classes[track.label] for track in drawing.tracks.get(video_id, [])
+                         if track.score >= SURE or not session.has_truth)
     return sorted(found)
 
 

@@ -91,7 +91,7 @@ class Session:
         self.results = [ResultsFile(name, path) for name, path in zip(file_titles(results), results)]
         self.version = 0
         self.comparisons: Dict[Tuple[int, int, float], Comparison] = {}
-        self.sources = lru_cache(maxsize=64)(self._sources)
+        self._sources = lru_cache(maxsize=64)(self._make_sources)
         self._change = threading.Condition()
         self._is_kept = threading.Event()
 
@@ -116,7 +116,6 @@ class Session:
             self._change.wait_for(lambda: self.complete)
 
     def _changed(self) -> None:
-        self.sources.cache_clear()
         with self._change:
             self.version += 1
             self._change.notify_all()
@@ -173,9 +172,12 @@ class Session:
 
     # -- what is asked for
 
-    def _sources(self, number: int) -> Sources:
+    def sources(self, number: int) -> Sources:
         """What there is to be drawn over a video. All colours go by one file: objects have the number of the track of the
         first results file that covers them, and so have the tracks of the other files."""
+        return self._sources(number, self.version)
+
+    def _make_sources(self, number: int, version: int) -> Sources:
         match_numbers = importlib.import_module('mmvis.visualization.tracks').match_numbers
         video_id = self.videos[number].video_id
         ready = [one for one in self.results if one.state == 'ready']

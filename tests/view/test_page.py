@@ -85,6 +85,19 @@ def test_a_damaged_results_file_is_a_sentence(page, site, data):
     assert data.damaged in sentence and 'not valid JSON' in sentence and 'Traceback' not in sentence
 
 
+def test_numbers_come_in_as_they_are_computed(page, serve, data):
+    session = Session(data.annotations, [data.results], data.frames)  # nothing is read yet
+    page.goto(serve(session))
+    page.get_by_text('Reading and computing').wait_for()
+    row = page.locator('table.videos tbody tr').first
+    assert row.inner_text().split() == ['video_0', '6', '-', '-', '-', '-', '-', '-', '-']
+    session._take('numbers', 0, dict(overall=dict(AP=0.25), videos=[[10, dict(AP=0.125)]]))
+    page.locator('table.videos td', has_text='0.125').wait_for()
+    assert page.locator('table.overall td').first.inner_text() == '0.250'
+    session._take('failure', 0, 'This cannot be evaluated.')
+    page.locator('.failure', has_text='This cannot be evaluated.').wait_for()
+
+
 def test_names_are_text(page, site):
     page.goto(site)
     assert page.get_by_label('class', exact=True).locator('option').all_inner_texts()[-1].startswith('<img src=x')
@@ -276,6 +289,17 @@ def contrast(*colors):
         return np.where(values <= 0.03928, values / 12.92, ((values + 0.055) / 1.055)**2.4) @ [0.2126, 0.7152, 0.0722]
     low, high = sorted(map(luminance, colors))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_another_machine_comes_with_the_token(browser, session, serve):
+    site = serve(session, host='0.0.0.0', token='a-token')
+    page = browser.new_page()
+    assert page.goto(site).status == 401
+    page.goto(f'{site}?token=a-token')
+    page.get_by_role('link', name='video_0').click()
+    wait_for_frame(page, 0)
+    assert page.url.startswith(f'{site}?token=a-token#/video/10')  # a link of this frame can be passed on
+    page.close()
 
 
 def test_nothing_comes_from_elsewhere(page, site):

@@ -4,7 +4,15 @@
 export function readRoute() {
   const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
   const [view, id] = path.split('/');
-  return {view: view || 'list', id: id === undefined ? null : decodeURIComponent(id), query: new URLSearchParams(query || '')};
+  return {view: view || 'list', id: id === undefined ? null : decoded(id), query: new URLSearchParams(query || '')};
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The part of the address from '#' on. */
