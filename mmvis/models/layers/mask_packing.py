@@ -26,22 +26,25 @@ class LateFrame:
     def __init__(self, logits: Tensor, masks: Tensor) -> None:
         self._shape, self._dtype = tuple(masks.shape[1:]), masks.dtype
         present, counts, signs, self._values = pack_on_device(masks)
-        self._parts = [part.to('cpu', non_blocking=True) for part in (logits.float(), present, counts, signs)]
+        # Most rows have no positive cell; the others to the front, so that their signs alone are sent.
+        self._signs = signs[(~present).to(torch.uint8).argsort(stable=True)]
+        self._parts = [part.to('cpu', non_blocking=True) for part in (logits.float(), present, counts)]
         self._event = _recorded()
 
     def ask(self) -> None:
-        """The values are sent as well."""
+        """The values and signs are sent as well."""
         self._event.synchronize()
         self._values = self._values[:int(self._parts[2].sum())].to('cpu', non_blocking=True)
+        self._signs = self._signs[:int(self._parts[1].sum())].to('cpu', non_blocking=True)
         self._event = _recorded()
 
     def take(self) -> Tuple[np.ndarray, PackedRows]:
         """Float32 [rows, K + 1] and the masks, as :func:`mmvis.records.pack_rows` makes them."""
         self._event.synchronize()
-        logits, present, counts, signs = (part.numpy() for part in self._parts)
+        logits, present, counts = (part.numpy() for part in self._parts)
         rows = np.flatnonzero(present).astype(np.int32)
         # Out of pinned memory, which is scarce and used again.
-        return logits.copy(), PackedRows(rows, counts[rows], signs[rows], as_numpy(self._values), self._shape)
+        return logits.copy(), PackedRows(rows, counts[rows], self._signs.numpy(), as_numpy(self._values), self._shape)
 
 
 def _recorded() -> torch.cuda.Event:
