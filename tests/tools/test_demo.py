@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -92,11 +93,12 @@ def test_a_folder_without_any_option(tool, folder, capsys):
     assert 'output/demo/results.json, output/demo/overlay.mp4' in printed
 
 
-def test_a_video_file_keeps_its_frame_rate_and_the_files_go_where_they_are_asked_for(tool, tmp_path):
+def test_a_video_file_keeps_its_frame_rate_and_the_files_go_where_they_are_asked_for(tool, tmp_path, capsys):
     with VideoFile(tmp_path / 'in.mp4', fps=4) as video:
         for number in range(NUM_FRAMES):
             video.add(noise(number))
     tool('in.mp4', '--out', 'r.json', '--save_vis', 'deep/o.mp4', '--thresh', '2')
+    assert re.search(r'in\.mp4 \((PyAV|OpenCV)\)\n', capsys.readouterr().out)
     fps, frames = check_files('r.json', 'deep/o.mp4')
     assert fps == 4
     assert not Path('output').exists()
