@@ -8,6 +8,7 @@ from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence, Se
 
 from mmengine import registry as root
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.registry import Registry
 from mmengine.runner import Runner
 from torch import nn
@@ -201,6 +202,8 @@ def accepted_keys(path: Tuple[str, ...], node: Dict[str, Any]) -> Optional[Set[s
         return known and set(known | _EVERYWHERE)
     found = class_of(path, node)
     known = None if found is None else _parameters(found)
+    if found is EMAHook:  # it hands on the rest
+        known = _of_ema(node)
     if known is None:
         return None
     return set(known) | _EVERYWHERE | _READ_BY_BUILDERS.get(path[0], frozenset())
@@ -268,22 +271,33 @@ def class_of(path: Tuple[str, ...], node: Dict[str, Any]) -> Any:
 
 
 def _parameters(found: Any) -> Optional[Set[str]]:
-    """Names that a class or function takes; ``**kwargs`` go to the class it inherits from. None: any name."""
+    """Names that a class or function takes; ``**kwargs`` go to the class it inherits from, and where it inherits from none
+    somewhere else. None: any name."""
     if not inspect.isclass(found):
         parameters = inspect.signature(found).parameters.values()
         return None if _takes_any(parameters) else {parameter.name for parameter in parameters}
     names: Set[str] = set()
+    hands_on = False
     for klass in found.__mro__:
         if '__init__' not in vars(klass):
             continue
         if klass in (object, nn.Module):
-            return names
+            return None if hands_on and klass is object else names
         parameters = list(inspect.signature(klass.__init__).parameters.values())[1:]
         names |= {parameter.name for parameter in parameters if parameter.kind not in (
             parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)}
-        if not _takes_any(parameters):
+        hands_on = _takes_any(parameters)
+        if not hands_on:
             return names
     return None
+
+
+def _of_ema(node: Dict[str, Any]) -> Optional[Set[str]]:
+    """What mmengine's EMAHook takes, and the kind of average that it makes."""
+    average = root.MODELS.get(node.get('ema_type', 'ExponentialMovingAverage'))
+    known = None if average is None else _parameters(average)
+    own = set(inspect.signature(EMAHook.__init__).parameters)
+    return None if known is None else (own | known) - {'self', 'kwargs', 'model'}
 
 
 def _takes_any(parameters: Collection[inspect.Parameter]) -> bool:

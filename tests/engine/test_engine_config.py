@@ -352,3 +352,17 @@ def test_modules_named_on_the_command_line_are_imported(folder, monkeypatch):
     assert sys.modules.pop('part_of_mine').NUMBER == 3
     with pytest.raises(InputError, match='custom_imports is .*no_such_module'):
         load_config('one.py', {'custom_imports.imports': ['no_such_module']})
+
+
+def test_what_a_hook_hands_on_is_known(folder):
+    """mmengine's EMAHook gives what it does not know to the average; of a class that inherits from none nobody can say."""
+    (folder / 'a/one.py').write_text(RECIPE)
+    cfg = load_config('one.py')
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.001, begin_epoch=1)]
+    prepare_config(cfg)
+    cfg.custom_hooks = [dict(type='EMAHook', momentun=0.001)]
+    with pytest.raises(InputError, match=r'custom_hooks.0.momentun: .* takes no momentun. Did you mean .*momentum[?]'):
+        prepare_config(cfg)
+    cfg.custom_hooks = [dict(type='EMAHook', ema_type='MomentumAnnealingEMA', gamma=100, anything=1)]
+    with pytest.raises(InputError, match='takes no anything'):
+        prepare_config(cfg)
