@@ -140,7 +140,6 @@ def benchmark_playing(page: Page, folder: Path) -> None:
 
 def check_stills(page: Page, entries: List[Dict[str, Any]]) -> None:
     """Every mask of five frames, shown alone, against pycocotools."""
-    page.get_by_label('labels').uncheck()
     wrong = compared = 0
     for frame in (0, 60, 121, 187, 249):
         page.locator('#frame').fill(str(frame))

@@ -44,9 +44,10 @@ def main() -> None:
     try:
         module = importlib.import_module(f'mmvis.view.{part}')
     except ModuleNotFoundError as error:
-        if error.name not in ('starlette', 'uvicorn'):
+        package = (error.name or '').split('.')[0]
+        if package not in ('starlette', 'uvicorn'):
             raise
-        raise InputError(f"mmvis view needs the package {error.name}: pip install 'mmvis[view]', or pip install "
+        raise InputError(f"mmvis view needs the package {package}: pip install 'mmvis[view]', or pip install "
                          'starlette uvicorn.') from None
     session = importlib.import_module('mmvis.view.session').Session(ann_file, results, frames, args.videos)
     if args.export:

@@ -34,7 +34,6 @@ def try_page(page, address):
     page.locator('#main[data-frame="0"]').wait_for()
     page.keyboard.press('n')
     page.locator('#main:not([data-frame="0"])').wait_for()
-    page.get_by_label('labels').uncheck()
     bits = np.unpackbits(np.frombuffer(base64.b64decode(page.locator('canvas.masks').nth(0).evaluate(COVERED)), np.uint8))
     assert bits.sum() > 100
     assert page.locator('.note').first.is_hidden()

@@ -99,7 +99,7 @@ def test_numbers_come_in_as_they_are_computed(page, serve, data):
 
 
 def test_names_are_text(page, site):
-    page.goto(site)
+    open_list(page, site)
     assert page.get_by_label('class', exact=True).locator('option').all_inner_texts()[-1].startswith('<img src=x')
     open_video(page, site, 30)
     assert page.locator('.rowname', has_text='onerror').count() >= 2
@@ -111,7 +111,6 @@ def test_names_are_text(page, site):
 
 def test_every_mask_has_its_pixels(page, site, session):
     open_video(page, site, thresh=0)
-    page.get_by_label('labels').uncheck()
     tracks = session.sources(0).tracks[:2]
     for frame in range(1, 6):
         page.keyboard.press('ArrowRight')
@@ -179,7 +178,6 @@ def test_playing(page, site):
 def test_threshold_opacity_and_layout(page, site, session):
     open_video(page, site, video=20)
     assert page.locator('canvas.masks').count() == 3
-    page.get_by_label('labels').uncheck()
     tracks = session.sources(1).tracks[1]
     union = {thresh: np.any([decoded(track, 0) for track in tracks if track.score >= thresh], 0) for thresh in (0.2, 0.3)}
     assert (covered(page, 1) == union[0.3]).all()
@@ -189,6 +187,11 @@ def test_threshold_opacity_and_layout(page, site, session):
     alphas = page.locator('canvas.masks').nth(1).evaluate(
         "canvas => [...new Set(canvas.getContext('2d').getImageData(0, 0, 80, 48).data.filter((_, i) => i % 4 == 3))]")
     assert set(alphas) == {0, 204, 255}  # nothing, masks, their outlines
+    written = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)"
+    labels = page.locator('canvas.labels').nth(1)
+    assert labels.evaluate(written)
+    page.get_by_label('labels').uncheck()
+    assert not labels.evaluate(written)
     page.get_by_label('others.json').uncheck()
     assert page.locator('canvas.masks').count() == 2
     page.get_by_label('others.json').check()
@@ -200,7 +203,6 @@ def test_threshold_opacity_and_layout(page, site, session):
 
 def test_a_click_into_picture_and_time_line(page, site, session):
     open_video(page, site, frame=2)
-    page.get_by_label('labels').uncheck()
     track = session.results[0].drawing.tracks[10][0]
     y, x = np.argwhere(decoded(track, 2)).mean(0)
     screen = page.locator('.screen').nth(1)

@@ -212,3 +212,14 @@ def test_a_mistake_is_one_sentence(data, arguments, sentence, monkeypatch, capsy
         runpy.run_path(str(ROOT / 'tools' / 'view.py'), run_name='__main__')
     said = capsys.readouterr().err
     assert end.value.code == 1 and sentence in said and len(said.splitlines()) == 1
+
+
+def test_a_package_that_is_missing_is_named_with_its_command(data, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.split('.')[0] == 'uvicorn' or name == 'mmvis.view.server']:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'uvicorn', None)
+    monkeypatch.setattr(sys, 'argv', ['view.py', data.annotations, data.frames])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / 'tools' / 'view.py'), run_name='__main__')
+    said = capsys.readouterr().err
+    assert end.value.code == 1 and "needs the package uvicorn: pip install 'mmvis[view]'" in said

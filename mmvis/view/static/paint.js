@@ -1,4 +1,4 @@
-// Masks, outlines and labels on a canvas that lies over the picture and has its size.
+// Masks and outlines on a canvas that lies over the picture and has its size, labels on one that has that of the screen.
 
 /** '#rrggbb' with an opacity of 0 to 1, as ImageData holds it. */
 function packed(color, opacity) {
@@ -40,8 +40,8 @@ export class Layer {
     this.pixels = new Uint32Array(this.image.data.buffer);
   }
 
-  /** Draws items {mask, color, outlineOnly, text}, the first one lowest; `scale`: pixels of the picture by those of the screen. */
-  draw(items, opacity, withLabels, scale) {
+  /** Draws items {mask, color, outlineOnly}, the first one lowest. */
+  draw(items, opacity) {
     const {pixels, width, height} = this;
     const thick = Math.max(1, Math.round(Math.min(width, height) / 400));
     this.clear();
@@ -54,7 +54,6 @@ export class Layer {
     }
     this.put(joined(area, this.dirty));
     this.dirty = area;
-    if (withLabels) for (const item of items) this.label(item, scale, height);
   }
 
   clear() {
@@ -67,20 +66,33 @@ export class Layer {
     if (!area) return;
     this.context.putImageData(this.image, 0, 0, area.left, area.top, area.right - area.left, area.bottom - area.top);
   }
+}
 
-  label({mask, color, text}, scale, height) {
-    const context = this.context, size = 12 * scale, pad = 3 * scale;
+/** The names over the masks of one pane, as sharp as the screen is. */
+export class Labels {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext('2d');
+  }
+
+  /** Draws items {mask, color, text}; `scale`: pixels of the screen by those of the picture. */
+  draw(items, scale) {
+    const {canvas, context} = this, ratio = devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map(side => Math.round(side * ratio));
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
+    else context.clearRect(0, 0, width, height);
+    const size = 12 * ratio, tall = 16 * ratio, pad = 3 * ratio;
     context.font = `600 ${size}px system-ui, sans-serif`;
-    const width = context.measureText(text).width + 2 * pad, tall = size + 2 * pad;
-    const x = Math.round(Math.max(0, Math.min(mask.left, this.width - width)));
-    const y = Math.round(mask.top >= tall ? mask.top - tall : Math.min(mask.top, height - tall));
-    context.fillStyle = color;
-    context.fillRect(x, y, width, tall);
-    context.fillStyle = isDark(color) ? '#fff' : '#000';
     context.textBaseline = 'middle';
-    context.fillText(text, x + pad, y + tall / 2);
-    this.dirty = joined(this.dirty, {left: x, right: Math.min(this.width, Math.ceil(x + width) + 1), top: Math.max(0, y),
-      bottom: Math.min(height, Math.ceil(y + tall) + 1)});
+    for (const {mask, color, text} of items) {
+      const wide = context.measureText(text).width + 2 * pad, top = mask.top * scale * ratio;
+      const x = Math.max(0, Math.min(mask.left * scale * ratio, width - wide));
+      const y = top >= tall ? top - tall : Math.min(top, height - tall);
+      context.fillStyle = color;
+      context.fillRect(x, y, wide, tall);
+      context.fillStyle = isDark(color) ? '#fff' : '#000';
+      context.fillText(text, x + pad, y + tall / 2);
+    }
   }
 }
 
@@ -90,7 +102,9 @@ function joined(a, b) {
     bottom: Math.max(a.bottom, b.bottom)};
 }
 
+/** Whether white is easier to read on a colour than black. */
 function isDark(color) {
   const value = parseInt(color.slice(1), 16);
-  return 0.299 * (value >> 16) + 0.587 * (value >> 8 & 255) + 0.114 * (value & 255) < 140;
+  const [red, green, blue] = [value >> 16, value >> 8 & 255, value & 255].map(one => (one / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.179;
 }

@@ -3,7 +3,7 @@ import {check, el, field, fill, say, select} from './dom.js';
 import {Clock} from './clock.js';
 import {eventsOf, nameOf} from './events.js';
 import {FrameStore} from './frames.js';
-import {Layer} from './paint.js';
+import {Labels, Layer} from './paint.js';
 import {keepRoute, readRoute, routeTo} from './route.js';
 import {getVideo} from './source.js';
 import {Timeline} from './timeline.js';
@@ -117,12 +117,13 @@ export class Player {
     const shown = this.shown, {width, height} = this.video;
     const groups = settings.layout === 'over' || !shown.length ? [shown] : shown.map(source => [source]);
     this.panes = groups.map(sources => {
-      const picture = el('canvas', {width, height}), masks = el('canvas', {class: 'masks'}), note = el('p', {class: 'note', hidden: true});
-      const screen = el('div', {class: 'screen', onclick: event => this.pick(event, sources, screen)}, picture, masks, note);
+      const picture = el('canvas', {width, height}), masks = el('canvas', {class: 'masks'}), labels = el('canvas', {class: 'labels'});
+      const note = el('p', {class: 'note', hidden: true});
+      const screen = el('div', {class: 'screen', onclick: event => this.pick(event, sources, screen)}, picture, masks, labels, note);
       screen.style.setProperty('--ratio', width / height);
       const title = sources.map(source => source.title).join(' + ') || 'no masks';
       return {sources, note, screen, context: picture.getContext('2d', {alpha: false}), layer: new Layer(masks, width, height),
-        node: el('figure', {}, el('figcaption', {}, title), screen)};
+        labels: new Labels(labels), node: el('figure', {}, el('figcaption', {}, title), screen)};
     });
     fill(this.stage, this.panes.map(pane => pane.node));
     this.stage.style.setProperty('--panes', this.panes.length);
@@ -181,7 +182,8 @@ export class Player {
       const items = pane.sources.flatMap(source => this.items(source, masks[this.video.sources.indexOf(source)] || [],
         source.isTruth && pane.sources.length > 1));
       count += items.length;
-      pane.layer.draw(items, settings.opacity, settings.labels, this.video.width / (pane.screen.clientWidth || this.video.width));
+      pane.layer.draw(items, settings.opacity);
+      pane.labels.draw(settings.labels ? items : [], pane.screen.clientWidth / this.video.width);
     }
     this.main.dataset.frame = this.frame;
     this.slider.value = this.frame;
