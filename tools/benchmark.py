@@ -405,8 +405,9 @@ def benchmark_training(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / 'sample'
         make_sample(root, splits=('train',), num_videos={'train': 2})
-        dataset = DATASETS.build(dict(build_options(cfg.train_dataloader.dataset), type='VISDataset',
-                                      ann_file=str(root / 'train.json'), img_prefix=str(root / 'train/JPEGImages')))
+        images = dict(clip=dict(type='RandomClips', num_frames=1))      # of configs that train on images
+        dataset = DATASETS.build({**images, **build_options(cfg.train_dataloader.dataset), 'type': 'VISDataset',
+                                  'ann_file': str(root / 'train.json'), 'img_prefix': str(root / 'train/JPEGImages')})
         batch = clip_collate([dataset[index % len(dataset)] for index in range(size)])
 
         def step(data: Dict) -> None:

@@ -20,6 +20,7 @@ from gpu.systems import CONFIGS  # noqa: E402
 #: Options that bring a system to frames of 640x360, and to the form in which it is timed.
 OPTIONS: Dict[str, List[str]] = {
     'ifc': ['--whole-videos', '36', '--cfg-options', 'model.num_frames=36'],
+    'mask2former': ['--cfg-options', 'test_dataloader.dataset.pipeline.0.scale=(640,360)'],
     'memcnp': ['--cfg-options', 'test_dataloader.dataset.pipeline.0.scale=(640,360)']}
 
 

@@ -11,7 +11,7 @@ REPORT=${REPORT:-gpu_report.txt}
 failed=$(mktemp)
 trap 'rm -f "$failed"' EXIT
 {
-    "$PYTHON" -m torch.utils.collect_env
+    "$PYTHON" -m torch.utils.collect_env || echo versions >> "$failed"
     "$PYTHON" -m pytest tests/gpu "$@" || echo tests >> "$failed"
     "$PYTHON" tests/gpu/figures.py || echo figures >> "$failed"
 } 2>&1 | tee "$REPORT"

@@ -16,4 +16,6 @@ def check_two_processes(system: str, folder: Path, *size: str) -> None:
     for name, grad in together.items():
         # DDP gives a parameter that no process has used a gradient of 0
         expected = halves.get(name, torch.zeros_like(grad))
-        torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-5, msg=name)
+        # sums of a GPU come in any order, and small numbers out of large ones differ by what these are rounded to
+        atol = 1e-5 + (1e-4 * expected.abs().max().item() if torch.cuda.is_available() else 0)
+        torch.testing.assert_close(grad, expected, rtol=1e-4, atol=atol, msg=name)
