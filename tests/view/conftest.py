@@ -121,7 +121,7 @@ def page(window):
     page = window.new_page()
     failures = []
     page.on('pageerror', lambda error: failures.append(str(error)))
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     yield page
     page.close()
     assert not failures

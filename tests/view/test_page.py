@@ -2,6 +2,7 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 from helpers.page import COVERED
@@ -264,6 +265,22 @@ def test_a_data_set_without_results(page, serve, tmp_path):
     page.keyboard.press('End')
     wait_for_frame(page, 5)
     assert page.locator('.note').inner_text() == 'frame video_1/00005.jpg is missing.'
+
+
+def test_results_without_ground_truth(page, serve, data, tmp_path):
+    content = json.loads(Path(data.annotations).read_text())
+    del content['annotations']
+    (tmp_path / 'valid.json').write_text(json.dumps(content))
+    session = Session(str(tmp_path / 'valid.json'), [data.results], data.frames)
+    session.start()
+    session.wait()
+    site = serve(session)
+    open_list(page, site)
+    assert page.locator('table.videos thead').inner_text().strip().split('\t')[1:] == ['video', 'frames', 'tracks', 'best score']
+    assert page.locator('table.videos tbody tr').nth(0).inner_text().split() == ['video_0', '6', '3', '0.900']
+    open_video(page, site, video=20, thresh=0.3)
+    assert page.locator('figcaption').all_inner_texts() == ['results.json'] and page.locator('.row').count() == 3
+    assert covered(page, 0).any()
 
 
 def test_narrow_dark_and_by_keyboard_alone(browser, site):
