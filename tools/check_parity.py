@@ -28,7 +28,7 @@ from mmvis.evaluation.output import write_json  # noqa: E402
 from mmvis.structures.output_file import check_outputs, write_output  # noqa: E402
 
 #: System -> module of tools/parity with a function ``stages(golden, manifest_dir, salt)``.
-SYSTEMS = ('iai', 'ifc', 'instanceformer', 'masktrackrcnn', 'memcnp', 'minvis', 'sipmask', 'videomt')
+SYSTEMS = ('iai', 'ifc', 'instanceformer', 'lvmt', 'masktrackrcnn', 'memcnp', 'minvis', 'sipmask', 'videomt')
 
 
 @dataclass

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 
-from . import backbone, condinst_iai, dino, ifc, instanceformer, mask2former, masktrackrcnn, memcnp, sipmask, videomt
+from . import backbone, condinst_iai, dino, ifc, instanceformer, lvmt, mask2former, masktrackrcnn, memcnp, sipmask, videomt
 from .checkpoint_file import check_tensors, is_finite, not_finite, read_checkpoint
 from .layout import Layout, StateDict
 
 #: Tried in this order; names that are the model's own come last.
-LAYOUTS: Tuple[Layout, ...] = (*masktrackrcnn.LAYOUTS, *ifc.LAYOUTS, *instanceformer.LAYOUTS, *videomt.LAYOUTS,
+LAYOUTS: Tuple[Layout, ...] = (*masktrackrcnn.LAYOUTS, *ifc.LAYOUTS, *instanceformer.LAYOUTS, *videomt.LAYOUTS, *lvmt.LAYOUTS,
                                *mask2former.LAYOUTS, *dino.LAYOUTS, *memcnp.LAYOUTS, *sipmask.LAYOUTS, *condinst_iai.LAYOUTS,
                                *backbone.LAYOUTS)
 #: What data-parallel wrappers put in front of every key, and what compiled and sharded modules put into keys.

@@ -16,17 +16,20 @@ _UNUSED = {'attn_mask_probs': 'state of a fading rule that inference does not us
            'pixel_std': 'the data preprocessor has it', 'mask_token': 'of pre-training'}
 
 #: (pattern, ours), all that fit are applied, in this order, after the prefix ('backbone.' or 'network.') is gone.
-_OFFICIAL: Rules = (
+VIT_TOKENS: Rules = (
     (r'^encoder\.backbone\.patch_embed\.cls_token$', 'backbone.cls_token'),
     (r'^encoder\.backbone\.patch_embed\.register_tokens$', 'backbone.reg_token'),
     (r'^encoder\.backbone\.patch_embed\.patch_embeddings\.', 'backbone.patch_embed.proj.'),
     (r'^encoder\.backbone\.', 'backbone.'),
+)
+_OFFICIAL: Rules = (
+    *VIT_TOKENS,
     (r'^(class_head|mask_head|upscale)\.', r'predictor.\1.'),
 )
 #: DINOv3's names of the parts of a block.
-_DINOV3: Rules = ((r'\.attention\.o_proj\.', '.attn.proj.'), (r'\.attention\.qkv_proj\.', '.attn.qkv.'),
-                  (r'\.layer_scale(\d)\.lambda1$', r'.ls\1.gamma'), (r'\.mlp\.up_proj\.', '.mlp.fc1.'),
-                  (r'\.mlp\.down_proj\.', '.mlp.fc2.'))
+DINOV3_PARTS: Rules = ((r'\.attention\.o_proj\.', '.attn.proj.'), (r'\.attention\.qkv_proj\.', '.attn.qkv.'),
+                       (r'\.layer_scale(\d)\.lambda1$', r'.ls\1.gamma'), (r'\.mlp\.up_proj\.', '.mlp.fc1.'),
+                       (r'\.mlp\.down_proj\.', '.mlp.fc2.'))
 _TRANSFORMERS: Rules = (
     (r'^embeddings\.cls_token$', 'backbone.cls_token'), (r'^embeddings\.register_tokens$', 'backbone.reg_token'),
     (r'^embeddings\.position_embeddings\.weight$', 'backbone.pos_embed'),
@@ -41,15 +44,16 @@ _TRANSFORMERS: Rules = (
 )
 
 
-def _without_unused(state_dict: StateDict) -> Tuple[StateDict, Dict[str, str]]:
+def without_unused(state_dict: StateDict) -> Tuple[StateDict, Dict[str, str]]:
+    """The tensors that a model has, and why the others are dropped."""
     dropped = {key: why for key in state_dict for end, why in _UNUSED.items() if key.endswith(end)}
     return {key: value for key, value in state_dict.items() if key not in dropped}, dropped
 
 
 def _official(prefix: str) -> Callable[[StateDict, Any], Tuple[StateDict, Dict[str, str]]]:
     def convert(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
-        kept, dropped = _without_unused(state_dict)
-        named = {renamed(key[len(prefix):] if key.startswith(prefix) else key, _OFFICIAL + _DINOV3): value
+        kept, dropped = without_unused(state_dict)
+        named = {renamed(key[len(prefix):] if key.startswith(prefix) else key, _OFFICIAL + DINOV3_PARTS): value
                  for key, value in kept.items()}
         return _with_counter(join_projections(named), model), dropped
     return convert
@@ -83,7 +87,7 @@ def _with_counter(tensors: StateDict, model: Any) -> StateDict:
 
 
 def _transformers(state_dict: StateDict, model: Any) -> Tuple[StateDict, Dict[str, str]]:
-    kept, dropped = _without_unused(state_dict)
+    kept, dropped = without_unused(state_dict)
     named = {renamed(key, _TRANSFORMERS): value for key, value in kept.items()}
     named['backbone.pos_embed'] = named['backbone.pos_embed'][None]
     return _with_counter(join_projections(named), model), dropped

@@ -8,6 +8,7 @@ from .data_preprocessor import ClipPreprocessor
 from .eomt import EoMT
 from .ifc import IFC
 from .instanceformer import InstanceFormer
+from .lvmt import LVMT
 from .mask2former import Mask2Former, MaskedAttentionSegmenter
 from .masktrack_rcnn import MaskTrackRCNN
 from .memcnp import MemCNP
@@ -15,6 +16,6 @@ from .minvis import MinVIS
 from .sipmask import SipMaskVIS
 from .videomt import VidEoMT
 
-__all__ = ['ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'Mask2Former',
+__all__ = ['ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'LVMT', 'Mask2Former',
            'MaskTrackRCNN', 'MaskedAttentionSegmenter', 'MemCNP', 'MinVIS', 'SipMaskVIS', 'VISModel', 'VidEoMT',
            'build_part']

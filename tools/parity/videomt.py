@@ -12,9 +12,10 @@ from mmvis.converters.dino import convert_dinov2
 from mmvis.models import VidEoMT
 from mmvis.models.backbones import ViT
 from mmvis.models.layers.clip_targets import ClipTargets
+from mmvis.models.layers.end_results import CarriedState
 from mmvis.models.layers.query_matching import match_frames
 from mmvis.models.losses import mean_over_processes
-from mmvis.models.videomt.model import OFFICIAL_DUMMY, VidEoMTState
+from mmvis.models.losses.clip_losses import OFFICIAL_DUMMY
 from mmvis.records import EndRanking
 from mmvis.structures import VideoInfo, VideoResult, decode_rle, encode_mask
 
@@ -37,7 +38,31 @@ def build(shape: Tuple[int, int, int, int] = SMALL, num_classes: int = 40, num_r
     return VidEoMT(backbone, num_classes, num_query_blocks=num_query_blocks, num_records=num_records, **kwargs)
 
 
-class Parity:
+class LossStages:
+    """What the stages of losses are made of, for a ``Parity`` (its points and ``value``) of VidEoMT, PMT or LVMT."""
+
+    def recorded_losses(self, model: VidEoMT, outputs: list, targets: List[ClipTargets]) -> Tuple[dict, list]:
+        matches, original = [], model.match
+
+        def match(*args: Any) -> list:
+            pairs = original(*args)
+            matches.append([[x.tolist() for x in one] for one in pairs])
+            return pairs
+
+        self.points.restart()
+        with mock.patch('torch.rand', self.points), mock.patch.object(model, 'match', match):
+            return model.clip_losses(outputs, targets), matches
+
+    def named_losses(self, group: str, model: VidEoMT, found: Dict[str, Tensor], num_weighted: int) -> Iterator[Stage]:
+        weights = model.criterion.weights
+        plain = {name: float(x) / weights[name.rstrip('_0123456789')] for name, x in found.items()}
+        weighted = {name: float(x) for name, x in list(found.items())[:num_weighted]}
+        yield self.value(f'{group}/losses_unweighted', plain, **LOSS)
+        yield self.value(f'{group}/losses_weighted', weighted, **LOSS)
+        yield self.value(f'{group}/total', sum(weighted.values()), **LOSS)
+
+
+class Parity(LossStages):
     """One file: each method yields the stages of a group."""
 
     def __init__(self, golden: Dict[str, Any], manifest_dir: Path, salt: str) -> None:
@@ -190,7 +215,7 @@ class Parity:
     # Whole videos
 
     def run(self, model: VidEoMT, video: VideoInfo, clip: Tensor, window: int, queries: Optional[Tensor] = None
-            ) -> Tuple[Tuple[Tensor, Tensor], VidEoMTState, dict]:
+            ) -> Tuple[Tuple[Tensor, Tensor], CarriedState, dict]:
         """Logits of all frames, the state at the end, and the results as the file lists them."""
         state = model.start(video)
         state.queries = state.queries if queries is None else queries
@@ -256,26 +281,6 @@ class Parity:
         yield self.value(f'{group}/match [last, aux0, ...][frame][queries, instances]', matches)
         yield self.value(f'{group}/draws', self.points.draws)
         yield from self.named_losses(group, model, found, num_weighted)
-
-    def recorded_losses(self, model: VidEoMT, outputs: list, targets: List[ClipTargets]) -> Tuple[dict, list]:
-        matches, original = [], model.match
-
-        def match(*args: Any) -> list:
-            pairs = original(*args)
-            matches.append([[x.tolist() for x in one] for one in pairs])
-            return pairs
-
-        self.points.restart()
-        with mock.patch('torch.rand', self.points), mock.patch.object(model, 'match', match):
-            return model.clip_losses(outputs, targets), matches
-
-    def named_losses(self, group: str, model: VidEoMT, found: Dict[str, Tensor], num_weighted: int) -> Iterator[Stage]:
-        weights = model.criterion.weights
-        plain = {name: float(x) / weights[name.rstrip('_0123456789')] for name, x in found.items()}
-        weighted = {name: float(x) for name, x in list(found.items())[:num_weighted]}
-        yield self.value(f'{group}/losses_unweighted', plain, **LOSS)
-        yield self.value(f'{group}/losses_weighted', weighted, **LOSS)
-        yield self.value(f'{group}/total', sum(weighted.values()), **LOSS)
 
     def raw_losses(self) -> Iterator[Stage]:
         height, width = self.sizes['raw_loss']
@@ -387,7 +392,7 @@ def prepare(model: VidEoMT, clips: List[Tensor]) -> Tensor:
     return model.data_preprocessor(dict(inputs=[clip.flip(1) for clip in clips]), True)['inputs']
 
 
-def results(model: VidEoMT, state: VidEoMTState) -> dict:
+def results(model: VidEoMT, state: CarriedState) -> dict:
     """The end of a video as the file lists it."""
     num_frames, size = len(state.masks), state.video.ori_shape
     frames, verdicts = model.finish(state)

@@ -14,18 +14,20 @@ from mmvis.models.layers.clip_targets import ClipTargets
 from . import fill
 
 #: Ends of keys: standard deviation of the tensors under them, or factor of the rule's value.
-_SPREAD = {'pos_embed': 0.5, 'cls_token': 0.5, 'reg_token': 0.5, 'register_tokens': 0.5, 'q.weight': 2.,
-           'query.weight': 2., 'position_embeddings.weight': 0.5}
-_GAIN = {'query_updater.weight': 0.7, 'class_head.weight': 3., 'class_predictor.weight': 3.}
+SPREAD = {'pos_embed': 0.5, 'cls_token': 0.5, 'reg_token': 0.5, 'register_tokens': 0.5, 'q.weight': 2.,
+          'query.weight': 2., 'position_embeddings.weight': 0.5}
+GAIN = {'query_updater.weight': 0.7, 'class_head.weight': 3., 'class_predictor.weight': 3.}
 _LAST_NORM = ('upscale.1.norm', 'upscale_block.block.1.layernorm2d')
 _LAST_LINEAR = ('mask_head.4.bias', 'mask_head.fc3.bias')
 #: Of the files, not of the network.
 _NOT_NETWORK = ('attn_mask_probs', 'empty_weight', 'pixel_mean', 'pixel_std', 'mask_token')
 
 
-def official_weights(manifest: Dict[str, list], salt: str, shift: float = 9.) -> Dict[str, Tensor]:
+def official_weights(manifest: Dict[str, list], salt: str, shift: float = 9., spread: Dict[str, float] = SPREAD,
+                     gain: Dict[str, float] = GAIN) -> Dict[str, Tensor]:
     """The filled state dict of a manifest; ``shift`` lowers the mask logits, so that masks are small and can vanish."""
-    weights = {key: _weight(key, *entry, salt) for key, entry in manifest.items() if not key.endswith(_NOT_NETWORK)}
+    weights = {key: _weight(key, *entry, salt, spread, gain) for key, entry in manifest.items()
+               if not key.endswith(_NOT_NETWORK)}
     for key, value in weights.items():
         if key.endswith(tuple(f'{norm}.weight' for norm in _LAST_NORM)):
             value[0] = 0
@@ -36,14 +38,15 @@ def official_weights(manifest: Dict[str, list], salt: str, shift: float = 9.) ->
     return weights
 
 
-def _weight(key: str, shape: Sequence[int], dtype: str, salt: str) -> Tensor:
+def _weight(key: str, shape: Sequence[int], dtype: str, salt: str, spread: Dict[str, float], gain: Dict[str, float]
+            ) -> Tensor:
     value = fill.parameter(key, shape, dtype, salt)
-    for end, spread in _SPREAD.items():
+    for end, deviation in spread.items():
         if f'.{key}'.endswith(f'.{end}'):
-            value = value * (spread * math.sqrt(np.prod(shape[1:])))
-    for end, gain in _GAIN.items():
+            value = value * (deviation * math.sqrt(np.prod(shape[1:])))
+    for end, factor in gain.items():
         if key.endswith(end):
-            value = value * gain
+            value = value * factor
     return value
 
 

@@ -47,18 +47,28 @@ def resize_table(table: Tensor, grid: Size, size: Size, antialias: bool) -> Tens
     return resized.flatten(2).transpose(1, 2).to(table.dtype)
 
 
+def rotation_frequencies(dim: int, device: Optional[torch.device] = None) -> Tensor:
+    """100 ** (-4 k / dim) for k = 0 .. dim / 4 - 1, float32 (of DINOv3 as transformers has it; Meta's are bfloat16)."""
+    return 1 / 100. ** torch.arange(0, 1, 4 / dim, dtype=torch.float32, device=device)
+
+
 def rotation_table(rows: int, columns: int, dim: int, stretch: float = 1., device: Optional[torch.device] = None
                    ) -> Rotation:
     """Cosines and sines float32 [rows * columns, dim] of DINOv3's rotary position (RoPE; arXiv 2104.09864).
 
-    Centres of patches, from -1 to 1 on both axes and times ``stretch``, are turned by 2 pi 100 ** (-4 k / dim): a
-    quarter of the channels by the row, a quarter by the column, and the same again.
+    Centres of patches, from -1 to 1 on both axes and times ``stretch``, are turned by 2 pi times
+    ``rotation_frequencies``: a quarter of the channels by the row, a quarter by the column, and the same again.
     """
-    frequencies = 1 / 100. ** torch.arange(0, 1, 4 / dim, dtype=torch.float32, device=device)
+    frequencies = rotation_frequencies(dim, device)
     axes = [2 * (torch.arange(0.5, side, dtype=torch.float32, device=device) / side) - 1 for side in (rows, columns)]
     centres = torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1).flatten(0, 1) * stretch
     angles = (2 * math.pi * centres[:, :, None] * frequencies).flatten(1).tile(2)
     return angles.cos(), angles.sin()
+
+
+def random_stretch(largest: float) -> float:
+    """A factor for ``rotation_table``, log-uniform in [1 / largest, largest]."""
+    return math.exp((2 * torch.rand(()).item() - 1) * math.log(largest))
 
 
 def resize_patch_kernel(kernel: Tensor, size: int) -> Tensor:
@@ -328,8 +338,12 @@ class ViT(nn.Module):
         table = self.pos_embed.unflatten(1, self.grid)
         return table[:, top:top + rows, left:left + columns].flatten(1, 2)
 
-    def embed(self, images: Tensor) -> Tokens:
-        """What enters the first block, of images float [N, 3, H, W] whose sides are multiples of the patch size."""
+    def embed(self, images: Tensor, stretch: Optional[float] = None) -> Tokens:
+        """What enters the first block, of images float [N, 3, H, W] whose sides are multiples of the patch size.
+
+        Args:
+            stretch: of rotary positions, see ``rotation``.
+        """
         height, width = images.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise InputError(f'{type(self).__name__} takes images whose sides are multiples of {self.patch_size}, not '
@@ -337,7 +351,7 @@ class ViT(nn.Module):
         rows, columns = height // self.patch_size, width // self.patch_size
         x, front, rotation = self.patch_embed(images), self.cls_token, None
         if self.position_rule == 'rotary':
-            rotation = self.rotation(rows, columns)
+            rotation = self.rotation(rows, columns, stretch)
         else:
             position = self.position(rows, columns)
             x = x + position[:, -x.shape[1]:]
@@ -347,11 +361,14 @@ class ViT(nn.Module):
             front = torch.cat([front, self.reg_token], dim=1)
         return Tokens(torch.cat([front.to(x.dtype).expand(len(x), -1, -1), x], dim=1), (rows, columns), rotation)
 
-    def rotation(self, rows: int, columns: int) -> Rotation:
-        """Rotary positions of a grid; drawn anew, with another stretch, at every call in training."""
-        stretch = 1.
-        if self.training and self.stretch != 1:
-            stretch = math.exp((2 * torch.rand(()).item() - 1) * math.log(self.stretch))
+    def rotation(self, rows: int, columns: int, stretch: Optional[float] = None) -> Rotation:
+        """Rotary positions of a grid.
+
+        Args:
+            stretch: factor of the coordinates; None: 1, in training drawn at every call.
+        """
+        if stretch is None:
+            stretch = random_stretch(self.stretch) if self.training and self.stretch != 1 else 1.
         return rotation_table(rows, columns, self.embed_dims // self.num_heads, stretch, self.cls_token.device)
 
     def run(self, first: int, end: int, x: Tensor, rotation: Optional[Rotation] = None,

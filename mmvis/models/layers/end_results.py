@@ -1,6 +1,6 @@
 """The frames and verdicts of the systems that choose their tracks when the video ends (see ``mmvis.records``)."""
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 from torch import Tensor
@@ -104,3 +104,30 @@ class RowsState:
         chosen, rles, boxes = zip(*found)
         ids, labels, scores = (np.array(x) for x in zip(*chosen))
         return FrameInstances(frame_idx, ids, labels, scores.astype(np.float32), np.stack(boxes), list(rles))
+
+
+@dataclass
+class CarriedState(RowsState):
+    """One video on its way, whose rows are queries that go from frame to frame (VidEoMT, PMT, LVMT).
+
+    Attributes:
+        queries: float32 [1, Q, C] that enter the next frame.
+    """
+    queries: Optional[Tensor] = None
+
+    def advance(self, features: Any, patch_size: int, frame_outputs: Callable) -> List[FrameInstances]:
+        """Take T frames. Nothing is final yet; of a live source all T frames are.
+
+        Args:
+            features: ``Tokens`` of the frames.
+            frame_outputs: from queries, tokens, rotation and size of one frame to the queries of the next one, class
+                logits [1, Q, K + 1] and mask logits [1, Q, h4, w4].
+        """
+        rows, columns = features.size
+        self.network = (rows * patch_size, columns * patch_size)
+        results = []
+        for tokens in features.x.split(1):
+            with stage('network'):
+                self.queries, logits, masks = frame_outputs(self.queries, tokens, features.rotation, features.size)
+            results += self.add(logits[0], masks[0])
+        return results

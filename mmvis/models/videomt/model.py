@@ -3,7 +3,6 @@
 VidEoMT: Your ViT is Secretly Also a Video Segmentation Model, CVPR 2026, arXiv 2602.17807. Numbers follow the official
 code (github.com/tue-mps/videomt), which is MIT.
 """
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
@@ -19,24 +18,11 @@ from ..backbones.vit import Tokens
 from ..base import FrameReader, VISModel
 from ..builder import build_part
 from ..layers.clip_targets import ClipTargets, clip_targets
-from ..layers.end_results import RowsState
-from ..layers.query_matching import Pairs, match_consistent
+from ..layers.end_results import CarriedState
+from ..layers.query_matching import Pairs
 from ..layers.query_predictor import QueryPredictor
-from ..layers.stages import stage
-from ..losses import QueryCriterion, mean_over_processes
-
-#: The class that the official data path gives to an object that the clip's last frame lacks.
-OFFICIAL_DUMMY = 54
-
-
-@dataclass
-class VidEoMTState(RowsState):
-    """One video on its way.
-
-    Attributes:
-        queries: float [1, Q, C] that enter the next frame.
-    """
-    queries: Optional[Tensor] = None
+from ..losses import QueryCriterion
+from ..losses.clip_losses import apply_label_rule, check_label_rule, clip_losses, match_clips
 
 
 @MODELS.register_module()
@@ -58,8 +44,7 @@ class VidEoMT(VISModel):
             (published VIS models: no).
         zero_updater: the layer that makes the next frame's queries starts at zero, so that training on clips begins with
             the model of single frames that it starts from (published: an ordinary random layer).
-        label_rule: 'annotated', the class of an object is that of its annotation; 'official', an object that the last
-            frame of a clip lacks is taught the last class and matched without one, as in the published code.
+        label_rule: see ``apply_label_rule``.
         live_score: least probability of what a live source shows.
         criterion: weights of the losses, see ``QueryCriterion``.
     """
@@ -72,8 +57,7 @@ class VidEoMT(VISModel):
                  live_score: float = 0.3, criterion: Optional[dict] = None,
                  data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
-        if label_rule not in ('annotated', 'official'):
-            raise InputError(f"VidEoMT: label_rule is 'annotated' or 'official', not {label_rule!r}.")
+        check_label_rule('VidEoMT', label_rule)
         self.backbone = build_part(backbone)
         if not 0 < num_query_blocks <= len(self.backbone.blocks):
             raise InputError(f'VidEoMT: num_query_blocks is {num_query_blocks}, the backbone has '
@@ -151,52 +135,33 @@ class VidEoMT(VISModel):
             clips: float32 [B, T, 3, H, W]; samples: B lists of T.
         """
         targets = [clip_targets(clip) for clip in samples]
-        if self.label_rule == 'official':
-            for target in targets:
-                target.labels = target.labels.where(target.present[:, -1], OFFICIAL_DUMMY)
+        apply_label_rule(self.label_rule, targets)
         layers, size = self.clip_layers(clips)
         outputs = [self.predict(tokens, size, self.norm_queries) for tokens in layers[:-2]]
         return self.clip_losses([*outputs, self.predict(layers[-1], size)], targets)
 
     def clip_losses(self, outputs: List[Tuple[Tensor, Tensor]], targets: List[ClipTargets]) -> Dict[str, Tensor]:
-        """Weighted losses of layers of B clips: class logits [B * T, Q, K + 1], mask logits [B * T, Q, h4, w4].
-
-        A query keeps its object and class in all frames of the clip; where the object is absent the mask is empty.
-        """
-        num_frames = targets[0].present.shape[1]
-        # a label above all classes (``OFFICIAL_DUMMY``) is matched as "no object" and taught as the last class
-        labels = [target.labels.clamp(max=self.num_classes - 1) for target in targets for _ in range(num_frames)]
-        masks = [mask for target in targets for mask in target.masks.unbind(1)]
-        num_masks = mean_over_processes(sum(map(len, labels)), outputs[-1][0].device)
-        return self.criterion(outputs, lambda *layer: self.match(*layer, targets), labels, masks, num_masks)
+        """See ``clip_losses`` of the losses."""
+        return clip_losses(self.criterion, outputs, targets, lambda *layer: self.match(*layer, targets))
 
     def match(self, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> List[Pairs]:
-        """Pairs of each of the B * T frames, the same in all frames of a clip; logits as of ``clip_losses``."""
-        clips = (x.unflatten(0, (len(targets), -1)) for x in (logits, masks))
-        return [pairs for pairs, clip in zip(match_consistent(self.criterion.cost, *clips, targets), targets)
-                for _ in range(clip.present.shape[1])]
+        """See ``match_clips``."""
+        return match_clips(self.criterion.cost, logits, masks, targets)
 
     # Inference
 
-    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> VidEoMTState:
+    def start(self, video: VideoInfo, live: bool = False, frames: Optional[FrameReader] = None) -> CarriedState:
         """State of a new video."""
-        return VidEoMTState(video, EndRanking(self.num_records), live, self.live_score, queries=self.q.weight[None])
+        return CarriedState(video, EndRanking(self.num_records), live, self.live_score, queries=self.q.weight[None])
 
-    def lag(self, state: VidEoMTState) -> Optional[int]:
+    def lag(self, state: CarriedState) -> Optional[int]:
         """None: which queries are tracks is known when the video ends; of a live source 0."""
         return 0 if state.live else None
 
-    def advance(self, state: VidEoMTState, features: Tokens) -> List[FrameInstances]:
-        """Take the features of T frames. Nothing is final yet; of a live source all T frames are."""
-        state.network = tuple(side * self.backbone.patch_size for side in features.size)
-        results = []
-        for tokens in features.x.split(1):
-            with stage('network'):
-                state.queries, logits, masks = self.frame_outputs(state.queries, tokens, features.rotation,
-                                                                  features.size)
-            results += state.add(logits[0], masks[0])
-        return results
+    def advance(self, state: CarriedState, features: Tokens) -> List[FrameInstances]:
+        """See ``CarriedState.advance``."""
+        return state.advance(features, self.backbone.patch_size, self.frame_outputs)
 
-    def finish(self, state: VidEoMTState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
+    def finish(self, state: CarriedState) -> Tuple[Iterator[FrameInstances], List[TrackScore]]:
         """See ``RowsState.finish``."""
         return state.finish()

@@ -8,7 +8,7 @@ from helpers.tiny_videomt import NUM_CLASSES, tiny_frames, tiny_model, tiny_samp
 
 from mmvis.models import VidEoMT
 from mmvis.models.layers.inference import optimize_for_inference
-from mmvis.models.videomt.model import OFFICIAL_DUMMY
+from mmvis.models.losses.clip_losses import OFFICIAL_DUMMY
 from mmvis.structures import VideoInfo, decode_rle
 
 VIDEO = VideoInfo(1, (90, 120), (44, 60), 0.5, 6)
