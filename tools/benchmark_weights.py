@@ -9,6 +9,7 @@ from mmvis.models import (
     CondInstIAI,
     EoMT,
     InstanceFormer,
+    LVMT,
     Mask2Former,
     MaskTrackRCNN,
     MemCNP,
@@ -148,7 +149,7 @@ class Blobs(nn.Module):
         return blobs
 
 
-def encoder_only(model: Union[EoMT, VidEoMT]) -> None:
+def encoder_only(model: Union[EoMT, LVMT, VidEoMT]) -> None:
     """The first ten queries are objects; masks are blobs."""
     model.predictor.class_head = TenObjects(model.predictor.class_head)
     model.predictor = Blobs(model.predictor)
@@ -168,7 +169,8 @@ def segmenter(model: Union[Mask2Former, MinVIS]) -> None:
 
 SEE_TEN_OBJECTS: Dict[type, Callable] = {
     MaskTrackRCNN: masktrack_rcnn, CondInstIAI: condinst_iai, SipMaskVIS: sipmask, MemCNP: memcnp, IFC: ifc,
-    InstanceFormer: instanceformer, VidEoMT: encoder_only, EoMT: encoder_only, Mask2Former: segmenter, MinVIS: segmenter}
+    InstanceFormer: instanceformer, VidEoMT: encoder_only, EoMT: encoder_only, LVMT: encoder_only, Mask2Former: segmenter,
+    MinVIS: segmenter}
 
 
 @torch.no_grad()

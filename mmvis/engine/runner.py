@@ -53,6 +53,7 @@ from .hooks import DamagedFramesHook
 from .launch import init_dist
 from .meeting import lost_processes_told, patience
 from .own_modules import copy_own_modules
+from .own_step import steps_by_itself
 from .preemption import PassingCheckpointHook, StopRequest
 from .resumed_rate import base_rates, follow_rate, restore_schedule
 from .rng import get_rng_state, set_rng_state
@@ -174,6 +175,8 @@ class VISRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: Optional[Dict[str, Any]], model: nn.Module) -> nn.Module:
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', '.*broadcast_buffers', FutureWarning)  # torch's of mmengine
+            if self.distributed and steps_by_itself(model):
+                model_wrapper_cfg = dict(type='mmvis.OwnStepDataParallel', **(model_wrapper_cfg or {}))
             if get_device() != 'cpu' or not self.distributed or is_model_wrapper(model):
                 return super().wrap_model(model_wrapper_cfg, model)
             # a CPU has no device ids and no synchronised batch normalisation

@@ -17,7 +17,7 @@ windowed    IFC                            the window                  a frame c
                                                                        ``finish`` gives the rest
 images      EoMT, Mask2Former              0                           a frame comes out at once, its instances with numbers
                                                                        of their own; pictures may have any sizes
-at the end  VidEoMT, MinVIS                None                        ``step`` gives nothing; ``finish`` gives all
+at the end  VidEoMT, LVMT, MinVIS          None                        ``step`` gives nothing; ``finish`` gives all
                                                                        frames one by one, only of the tracks chosen, with
                                                                        class and score of the whole video
 live        all; a source without end      that of the kind; of those  systems that choose at the end show at once what

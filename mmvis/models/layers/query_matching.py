@@ -1,7 +1,7 @@
 """One-to-one matching of queries with the objects of a frame or a clip (DETR, arXiv 2005.12872; on points as in
 Mask2Former, arXiv 2112.01527)."""
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def match_frames(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: Cli
 
 
 def match_consistent(cost: MatchingCost, logits: Sequence[Tensor], masks: Sequence[Tensor],
-                     targets: Sequence[ClipTargets]) -> List[Pairs]:
+                     targets: Sequence[ClipTargets], held: Optional[Sequence[Dict[int, int]]] = None) -> List[Pairs]:
     """Pairs of each of B clips that hold in all its frames: an object is matched in the first frame in which it is
     present, with the queries that no earlier frame has given away (DVIS, arXiv 2306.03413).
 
@@ -112,19 +112,24 @@ def match_consistent(cost: MatchingCost, logits: Sequence[Tensor], masks: Sequen
 
     Args:
         logits: B times [T, Q, K + 1]; masks: B times [T, Q, h, w], logits.
+        held: of each clip, instance id -> query of the objects that have been matched before; they keep it, here or not.
     """
     places, tables = [], []
-    for b, (clip, of_clip, own) in enumerate(zip(logits, masks, targets)):
+    held = held or [{} for _ in targets]
+    pairs: List[Tuple[List[np.ndarray], List[np.ndarray]]] = []
+    for b, (clip, of_clip, own, known) in enumerate(zip(logits, masks, targets, held)):
         first = own.presence.argmax(1) if len(own) else np.zeros(0, np.int64)
-        for t in np.unique(first).tolist():
-            rows = np.flatnonzero(first == t)
+        query = np.array([known.get(i, -1) for i in own.instance_ids.tolist()] if known else [-1] * len(own), np.int64)
+        kept = np.flatnonzero(query >= 0)
+        pairs.append(([query[kept]], [kept]) if len(kept) else ([], []))
+        for t in np.unique(first[query < 0]).tolist():
+            rows = np.flatnonzero((first == t) & (query < 0))
             index = on_device(rows, clip.device)
             places.append((b, rows))
             tables.append(cost(clip[t], of_clip[t:t + 1], own.labels[index], own.masks[None, index, t]))
-    pairs: List[Tuple[List[np.ndarray], List[np.ndarray]]] = [([], []) for _ in targets]
     for (b, rows), table in zip(places, to_host(*tables)):
         table = table.detach().numpy().copy()
-        for taken in pairs[b][0]:
+        for taken in [list(held[b].values()), *pairs[b][0]]:
             table[taken] = _TAKEN
         queries, chosen = _assign(table)
         pairs[b][0].append(queries)

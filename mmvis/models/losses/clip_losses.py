@@ -1,5 +1,5 @@
 """Matching and losses of clips in which a query keeps its object (VidEoMT, arXiv 2602.17807; PMT and LVMT alike)."""
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from torch import Tensor
 
@@ -44,8 +44,10 @@ def clip_losses(criterion: QueryCriterion, outputs: List[Tuple[Tensor, Tensor]],
     return criterion(outputs, match, labels, masks, num_masks)
 
 
-def match_clips(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: List[ClipTargets]) -> List[Pairs]:
-    """Pairs of each of the B * T frames, the same in all frames of a clip; logits as of ``clip_losses``."""
+def match_clips(cost: MatchingCost, logits: Tensor, masks: Tensor, targets: List[ClipTargets],
+                held: Optional[Sequence[Dict[int, int]]] = None) -> List[Pairs]:
+    """Pairs of each of the B * T frames, the same in all frames of a clip; logits as of ``clip_losses``, ``held`` as of
+    ``match_consistent``."""
     clips = (x.unflatten(0, (len(targets), -1)) for x in (logits, masks))
-    return [pairs for pairs, clip in zip(match_consistent(cost, *clips, targets), targets)
+    return [pairs for pairs, clip in zip(match_consistent(cost, *clips, targets, held), targets)
             for _ in range(clip.present.shape[1])]

@@ -8,6 +8,7 @@ PMT: Plain Mask Transformer for Image and Video Segmentation with Frozen Vision 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
+from mmengine.dist import all_reduce_params
 from torch import Tensor, nn
 
 from mmvis.errors import InputError
@@ -26,6 +27,7 @@ from ..layers.query_matching import Pairs
 from ..layers.query_predictor import QueryPredictor
 from ..losses import QueryCriterion
 from ..losses.clip_losses import apply_label_rule, check_label_rule, clip_losses, match_clips
+from .chunks import ChunkState
 from .levels import Level
 
 #: Of all norms but the transformer's own and those of the scale blocks.
@@ -52,6 +54,9 @@ class LVMT(VISModel):
         num_records: entries of a video in the results (OVIS: 20).
         stretch: largest factor of the coordinates of rotary positions in training, drawn log-uniformly from
             [1 / stretch, stretch] once a forward, for the transformer (DINOv3) and the decoder together. 1: none.
+        chunk_frames: a clip of training is cut into chunks of so many frames, which pass their queries on without a
+            graph; each goes backward by itself, the step is one. 0: the clip is one chunk.
+        hold_pairs: see ``ChunkState`` (published: every chunk is matched anew).
         label_rule: see ``apply_label_rule``.
         live_score: least probability of what a live source shows.
         criterion: weights of the losses, see ``QueryCriterion``.
@@ -62,15 +67,16 @@ class LVMT(VISModel):
 
     def __init__(self, backbone: Any, levels: Sequence[int] = (2, 5, 8, 11), propagation: str = 'gru',
                  num_classes: int = 40, num_queries: int = 200, num_blocks: int = 6, num_records: int = 10,
-                 stretch: float = 2., label_rule: str = 'annotated', live_score: float = 0.3,
+                 stretch: float = 2., chunk_frames: int = 0, hold_pairs: bool = False, label_rule: str = 'annotated', live_score: float = 0.3,
                  criterion: Optional[dict] = None, data_preprocessor: Any = dict(type='ClipPreprocessor'),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
         check_label_rule('LVMT', label_rule)
         if propagation not in ('gru', 'linear'):
             raise InputError(f"LVMT: propagation is 'gru' or 'linear', not {propagation!r}.")
-        if not stretch >= 1:
-            raise InputError(f'LVMT: stretch is {stretch}; it must be at least 1.')
+        if not stretch >= 1 or chunk_frames < 0:
+            raise InputError(f'LVMT: stretch is {stretch} and chunk_frames {chunk_frames}; the first must be at least 1, the '
+                             'second not negative.')
         self.backbone = build_part(backbone).requires_grad_(False)
         depth, dim = len(self.backbone.blocks), self.backbone.embed_dims
         if not levels or list(levels) != sorted(set(levels)) or levels[0] < 0 or levels[-1] >= depth:
@@ -78,6 +84,7 @@ class LVMT(VISModel):
                              f'backbone has {depth} blocks.')
         self.num_classes, self.num_records, self.live_score = num_classes, num_records, live_score
         self.level_blocks, self.stretch, self.label_rule = tuple(levels), stretch, label_rule
+        self.chunk_frames, self.hold_pairs = chunk_frames, hold_pairs
         self.levels = nn.ModuleList([Level(dim, _EPS) for _ in levels])
         self.q = nn.Embedding(num_queries, dim)
         self.blocks = nn.ModuleList([
@@ -187,17 +194,50 @@ class LVMT(VISModel):
         Args:
             clips: float32 [B, T, 3, H, W]; samples: B lists of T.
         """
-        return self.chunk_losses(clips, samples)[0]
+        return self.chunk_losses(clips, samples, ChunkState())
 
-    def chunk_losses(self, clips: Tensor, samples: List[List[FrameSample]], queries: Optional[Tensor] = None
-                     ) -> Tuple[Dict[str, Tensor], Tensor]:
-        """``loss`` of a part of the clips that ``queries`` enter, and the queries of the frame behind it."""
+    def chunk_losses(self, clips: Tensor, samples: List[List[FrameSample]], state: ChunkState) -> Dict[str, Tensor]:
+        """``loss`` of the next frames of clips; ``state`` is what the frames before left, and then what these leave."""
         targets = [clip_targets(clip) for clip in samples]
         apply_label_rule(self.label_rule, targets)
         stretch = random_stretch(self.stretch) if self.training and self.stretch != 1 else 1.
-        layers, queries, size = self.clip_layers(clips, queries, stretch)
+        layers, queries, size = self.clip_layers(clips, state.queries, stretch)
         outputs = [self.predict(tokens, size, norm=False) for tokens in layers[:-2]]
-        return self.clip_losses([*outputs, self.predict(layers[-1], size)], targets), queries
+        outputs.append(self.predict(layers[-1], size))
+        state.queries = queries.detach()
+        state.start_chunk()
+        return clip_losses(self.criterion, outputs, targets,
+                           lambda *layer: state.match(self.criterion.cost, *layer, targets))
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> Dict[str, Tensor]:
+        """One step of B clips of T frames, backward chunk after chunk: the gradients add up to those of the mean of the
+        chunks' losses, and the activations of one chunk are held at a time.
+
+        Processes average their gradients once, before the step (the backward passes join none).
+
+        Returns:
+            What is logged: means over the chunks.
+        """
+        data = self.data_preprocessor(data, True)
+        clips, samples = data['inputs'], data['data_samples']
+        length = self.chunk_frames or clips.shape[1]
+        if clips.shape[1] % length:
+            raise InputError(f'LVMT: clips have {clips.shape[1]} frames, which is no multiple of chunk_frames ({length}).')
+        state, logs = ChunkState(hold_pairs=self.hold_pairs), []
+        batches = optim_wrapper._inner_count              # of mmengine: it counts backward passes as batches
+        for first in range(0, clips.shape[1], length):
+            frames = slice(first, first + length)
+            with optim_wrapper.optim_context(self):
+                losses = self.chunk_losses(clips[:, frames], [clip[frames] for clip in samples], state)
+                total, log = self.parse_losses(losses)
+            optim_wrapper.backward(optim_wrapper.scale_loss(total * length / clips.shape[1]))
+            logs.append({name: value.detach() for name, value in log.items()})
+        optim_wrapper._inner_count = batches + 1
+        if optim_wrapper.should_update():
+            all_reduce_params([x.grad for x in self.parameters() if x.grad is not None], op='mean')
+            optim_wrapper.step()
+            optim_wrapper.zero_grad()
+        return {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
 
     def clip_losses(self, outputs: List[Tuple[Tensor, Tensor]], targets: List[ClipTargets]) -> Dict[str, Tensor]:
         """See ``clip_losses`` of the losses."""

@@ -1,0 +1,12 @@
+"""LVMT with ViT-L of DINOv2 on YouTube-VIS 2021, as published: 8 processes of 1 clip."""
+_base_ = ['../_base_/models/lvmt.py', '../_base_/datasets/videomt_ytvis2021.py', '../_base_/schedules/lvmt.py']
+
+model = dict(backbone={{_base_.vit_large_dinov2}}, levels={{_base_.levels_of_large}})
+
+max_iters = 40000
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = [dict(type='TwoStagePoly', end=max_iters, warmup=(6000, 0), power=0.9)]
+
+# The authors' segmenter of this set (PMT and LVMT alike), whose training they do not describe. Another start:
+# --load-from FILE.
+load_from = 'models/yt-2021_dinov2_segmenter.pth'
