@@ -103,7 +103,8 @@ def test_training_testing_and_showing(tmp_path):
     steps = ['load_from=None', 'train_cfg.max_iters=2', 'param_scheduler.0.end=2', 'param_scheduler.0.warmup=(1,0)',
              'default_hooks.checkpoint.interval=2', 'default_hooks.logger.interval=1', 'train_dataloader.num_workers=0',
              'train_dataloader.persistent_workers=False', 'model.hold_pairs=True',
-             *(f'train_dataloader.dataset.datasets.{part}.pipeline.{at}.scale=[(96,48),(96,64)]' for part, at in ((0, 1), (1, 2)))]
+             *(f'train_dataloader.dataset.datasets.{part}.pipeline.{at}.scale=[(96,48),(96,64)]'
+               for part, at in ((0, 1), (1, 2)))]
     told = tool('train.py', f'{name}.py', '--amp', '--cfg-options', *small, *steps)
     assert 'loss_dice_0' in told and 'loss_dice_1' not in told
     checkpoint = f'work_dirs/{name}/iter_2.pth'

@@ -6,10 +6,10 @@ from torch import nn
 
 from mmvis.models import (
     IFC,
+    LVMT,
     CondInstIAI,
     EoMT,
     InstanceFormer,
-    LVMT,
     Mask2Former,
     MaskTrackRCNN,
     MemCNP,

@@ -9,7 +9,19 @@ from torch import Tensor, nn
 
 from mmvis.errors import InputError
 
-from . import backbone, condinst_iai, dino, ifc, instanceformer, lvmt, mask2former, masktrackrcnn, memcnp, sipmask, videomt
+from . import (
+    backbone,
+    condinst_iai,
+    dino,
+    ifc,
+    instanceformer,
+    lvmt,
+    mask2former,
+    masktrackrcnn,
+    memcnp,
+    sipmask,
+    videomt,
+)
 from .checkpoint_file import check_tensors, is_finite, not_finite, read_checkpoint
 from .layout import Layout, StateDict
 

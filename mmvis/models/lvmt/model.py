@@ -67,9 +67,9 @@ class LVMT(VISModel):
 
     def __init__(self, backbone: Any, levels: Sequence[int] = (2, 5, 8, 11), propagation: str = 'gru',
                  num_classes: int = 40, num_queries: int = 200, num_blocks: int = 6, num_records: int = 10,
-                 stretch: float = 2., chunk_frames: int = 0, hold_pairs: bool = False, label_rule: str = 'annotated', live_score: float = 0.3,
-                 criterion: Optional[dict] = None, data_preprocessor: Any = dict(type='ClipPreprocessor'),
-                 init_cfg: Optional[dict] = None) -> None:
+                 stretch: float = 2., chunk_frames: int = 0, hold_pairs: bool = False,
+                 label_rule: str = 'annotated', live_score: float = 0.3, criterion: Optional[dict] = None,
+                 data_preprocessor: Any = dict(type='ClipPreprocessor'), init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=build_part(data_preprocessor), init_cfg=init_cfg)
         check_label_rule('LVMT', label_rule)
         if propagation not in ('gru', 'linear'):

@@ -147,7 +147,8 @@ def test_how_new_parts_start():
 @pytest.mark.parametrize('changes, sentence', [
     (dict(kind='lstm'), "propagation is 'gru' or 'linear', not 'lstm'"),
     (dict(levels=(0, 4)), 'levels are \\(0, 4\\); they must rise, from 0 to at most 3'),
-    (dict(levels=(2, 1)), 'they must rise'), (dict(stretch=0.5), 'stretch is 0.5 and chunk_frames 0; the first must be at least 1'),
+    (dict(levels=(2, 1)), 'they must rise'),
+    (dict(stretch=0.5), 'stretch is 0.5 and chunk_frames 0; the first must be at least 1'),
     (dict(label_rule='last'), "LVMT: label_rule is 'annotated' or 'official', not 'last'")])
 def test_bad_settings(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
