@@ -200,6 +200,7 @@ class Parity(LossStages):
         return {**found, 'smallest_score_gap': min(gaps)}
 
     def records(self, name: str, found: dict) -> Stage:
+        found = as_ordered(found, self.reference(name))
         return self.value(name, {key: value for key, value in found.items() if key in self.reference(name)}, areas=AREAS)
 
     def videos(self) -> Iterator[Stage]:
@@ -286,7 +287,8 @@ class Parity(LossStages):
                 state.ranking.add(frame[0])
                 state.masks.add(frame[1])
             sizes = ('net_size', 'img_size', 'out_size', 'max_num', 'frames', 'classes')
-            yield self.value(name, {**self.results(model, state), **{key: given[key] for key in sizes}})
+            found = as_ordered(self.results(model, state), given)
+            yield self.value(name, {**found, **{key: given[key] for key in sizes}})
 
     def fused(self) -> Iterator[Stage]:
         """A file that was saved with one projection to queries, keys and values."""
@@ -318,6 +320,18 @@ class Parity(LossStages):
         yield from self.outputs(group, 'pred_logits [1,T,Q,K+1]', 'pred_masks [1,Q,T,h4,w4]', *outputs)
         yield self.stage(f'{group}/carried', state.queries)
         yield self.records(f'{group}/records', found)
+
+
+def as_ordered(found: dict, reference: dict) -> dict:
+    """Our records, of which neighbours stand as in the reference where rounding decides who is first (1e-5)."""
+    wanted = {record: at for at, record in enumerate(zip(reference['ids'], reference['labels']))}
+    order, scores = list(range(len(found['ids']))), found['scores']
+    for at in range(len(order) - 1):
+        a, b = ((found['ids'][i], found['labels'][i]) for i in order[at:at + 2])
+        if scores[at] - scores[at + 1] < 1e-5 and wanted.get(a, at) > wanted.get(b, at):
+            order[at:at + 2] = order[at:at + 2][::-1]
+    parts = {key: [found[key][i] for i in order] for key in ('ids', 'labels', 'scores', 'areas')}
+    return {**found, **parts}
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:

@@ -80,7 +80,7 @@ def test_a_clip_in_one_piece_is_trained_as_mmengine_does():
     for model, step in ((ours, type(ours).train_step), (theirs, super(type(theirs), theirs).train_step.__func__)):
         torch.manual_seed(0)
         logs.append(step(model, given(model, clips, samples), wrapper_of(model)))
-    assert {name: float(x) for name, x in logs[0].items()} == {name: float(x) for name, x in logs[1].items()}
+    assert {name: x.item() for name, x in logs[0].items()} == {name: x.item() for name, x in logs[1].items()}
     assert all(torch.equal(a, b) for a, b in zip(ours.state_dict().values(), theirs.state_dict().values()))
 
 
