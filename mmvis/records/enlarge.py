@@ -1,6 +1,6 @@
 """From mask logits at a fraction of the frame's size to the run lengths of the whole frame."""
 from functools import lru_cache
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -16,6 +16,18 @@ def _taps(size: int, new_size: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]
                        - np.float32(0.5), 0)
     first = np.minimum(place.astype(np.int64), size - 1)
     return first, np.minimum(first + 1, size - 1), (place - first).astype(np.float32)
+
+
+class EncodedMask(NamedTuple):
+    """A mask at the size of the frame.
+
+    Attributes:
+        rle: run lengths; box: float32 [4], x1 y1 x2 y2 with x2, y2 one past the last pixel.
+        values: logits of the pixels of the mask, float32 [n].
+    """
+    rle: RLE
+    box: np.ndarray
+    values: np.ndarray
 
 
 def enlarge_and_encode(logits: np.ndarray, size: Tuple[int, int], network: Optional[Tuple[int, int]] = None,
@@ -34,6 +46,24 @@ def enlarge_and_encode(logits: np.ndarray, size: Tuple[int, int], network: Optio
     Returns:
         RLE at ``size`` and box float32 [4], x1 y1 x2 y2 with x2, y2 one past the last pixel; None without a pixel.
     """
+    found = _enlarge(logits, size, network, cut)
+    return None if found is None else _encode(found[0] > 0, *found[1:], size)
+
+
+def enlarge_with_values(logits: np.ndarray, size: Tuple[int, int], network: Optional[Tuple[int, int]] = None,
+                        cut: Optional[Tuple[int, int]] = None) -> Optional[EncodedMask]:
+    """As ``enlarge_and_encode``, and the enlarged logits of the pixels of the mask."""
+    found = _enlarge(logits, size, network, cut)
+    if found is None:
+        return None
+    inside = found[0] > 0
+    encoded = _encode(inside, *found[1:], size)
+    return None if encoded is None else EncodedMask(*encoded, found[0][inside])
+
+
+def _enlarge(logits: np.ndarray, size: Tuple[int, int], network: Optional[Tuple[int, int]],
+             cut: Optional[Tuple[int, int]]) -> Optional[Tuple[np.ndarray, int, int]]:
+    """A window of the enlarged map outside of which nothing is positive, and its left and top; None: nothing is."""
     whole, offset = logits.shape, (0, 0)
     if network is not None:
         positive = logits > 0
@@ -46,14 +76,18 @@ def enlarge_and_encode(logits: np.ndarray, size: Tuple[int, int], network: Optio
     if not positive.any():
         return None
     rows, columns = (_reach(_placed(positive.any(1 - axis), offset[axis], whole[axis]), size[axis]) for axis in (0, 1))
-    crop = _resize(logits, offset, whole, size, (rows, columns)) > 0
-    y, x = np.flatnonzero(crop.any(1)), np.flatnonzero(crop.any(0))
+    return _resize(logits, offset, whole, size, (rows, columns)), columns[0], rows[0]
+
+
+def _encode(inside: np.ndarray, left: int, top: int, size: Tuple[int, int]) -> Optional[Tuple[RLE, np.ndarray]]:
+    """RLE and box of a window of a mask; None without a pixel."""
+    y, x = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(y):
         return None
-    crop = crop[y[0]:y[-1] + 1, x[0]:x[-1] + 1]
-    left, top = columns[0] + int(x[0]), rows[0] + int(y[0])
-    box = np.array([left, top, left + crop.shape[1], top + crop.shape[0]], np.float32)
-    return encode_crop(crop, left, top, size), box
+    inside = inside[y[0]:y[-1] + 1, x[0]:x[-1] + 1]
+    left, top = left + int(x[0]), top + int(y[0])
+    box = np.array([left, top, left + inside.shape[1], top + inside.shape[0]], np.float32)
+    return encode_crop(inside, left, top, size), box
 
 
 def _resize(x: np.ndarray, offset: Tuple[int, int], size: Tuple[int, int], new_size: Tuple[int, int],

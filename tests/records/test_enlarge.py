@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from mmvis.records import enlarge_and_encode
+from mmvis.records import enlarge_and_encode, enlarge_with_values
 from mmvis.structures import decode_rle
 
 
@@ -33,3 +33,14 @@ def test_nothing_positive_gives_nothing():
     logits = np.full((9, 9), -5, np.float32)
     logits[0, 0] = 1
     assert enlarge_and_encode(logits, (2, 2)) is None
+
+
+def test_values_are_those_of_the_pixels_of_the_mask():
+    logits = np.random.default_rng(1).normal(-1, 2, (16, 24)).astype(np.float32)
+    found = enlarge_with_values(logits, (80, 120), (64, 96), (60, 90))
+    whole = torch.nn.functional.interpolate(torch.from_numpy(logits)[None, None], (64, 96), mode='bilinear')[..., :60, :90]
+    whole = torch.nn.functional.interpolate(whole, (80, 120), mode='bilinear')[0, 0].numpy()
+    np.testing.assert_allclose(np.sort(found.values[found.values > 1e-4]), np.sort(whole[whole > 1e-4]), atol=1e-5)
+    rle, box = enlarge_and_encode(logits, (80, 120), (64, 96), (60, 90))
+    assert found.rle == rle and found.box.tolist() == box.tolist() and len(found.values) == decode_rle(rle).sum()
+    assert enlarge_with_values(np.full((4, 6), -1, np.float32), (40, 60)) is None
