@@ -17,10 +17,10 @@ from mmvis.registry import DATASETS, MODELS
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*/*_custom.py'))
 #: Sigmoid classifiers have an output a class; those with a softmax one more for what is no object.
-WITH_BACKGROUND = ('masktrack_rcnn', 'ifc', 'videomt', 'eomt', 'mask2former', 'minvis')
+WITH_BACKGROUND = ('masktrack_rcnn', 'ifc', 'videomt', 'eomt', 'lvmt', 'mask2former', 'minvis')
 #: Trainings that are counted in iterations; these two have another schedule than steps.
-BY_ITERATIONS = ('ifc', 'videomt', 'eomt', 'mask2former', 'minvis')
-TWO_STAGES = ('videomt', 'eomt')
+BY_ITERATIONS = ('ifc', 'videomt', 'eomt', 'lvmt', 'mask2former', 'minvis')
+TWO_STAGES = ('videomt', 'eomt', 'lvmt')
 
 
 def custom(function):
@@ -34,7 +34,7 @@ def class_rows(model):
 
 def test_every_system_has_one():
     systems = {path.parent.name for path in (ROOT / 'configs').glob('*/README.md')}
-    assert {path.parent.name for path in CONFIGS} == systems and len(systems) == 10
+    assert {path.parent.name for path in CONFIGS} == systems and len(systems) == 11
 
 
 @custom
