@@ -1,5 +1,4 @@
-"""Stages of CTVIS on inputs made by hand: association, results and the items of the contrastive losses."""
-import json
+"""Stages of CTVIS: network, association and results, on images and on outputs made by hand."""
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 from unittest import mock
@@ -12,7 +11,6 @@ from mmvis.models.ctvis import model as ctvis_model
 from mmvis.models.ctvis.detect import mask_nms, mask_overlaps
 from mmvis.models.ctvis.tracker import SimilarityTracker, TrackTable
 from mmvis.models.layers.similarity_fusion import SimilarityFusion
-from mmvis.models.losses.contrastive_items import ContrastiveItems, contrastive_losses, mean_contrastive_losses
 from mmvis.models.mask2former.decoder import Prediction
 from mmvis.models.mask2former.segmenter import FramePredictions
 from mmvis.structures import VideoInfo, decode_rle, encode_mask
@@ -23,14 +21,13 @@ from .ctvis_inputs import (
     NUM_CLASSES,
     SCENARIOS,
     build_model,
-    clip_embeddings,
-    draws,
     nms_masks,
     observations,
+    read_manifest,
     scenario,
-    stream,
     weights,
 )
+from .ctvis_losses import contrastive, training
 from .minvis import Recorder
 from .minvis_inputs import network_input
 from .videos import load_official
@@ -107,69 +104,6 @@ def scenarios(golden: Dict[str, Any], salt: str) -> Iterator[Stage]:
         yield Stage(('values', 'scenario', name), dict(watch.tracks(), final=watch.final(1), final_bank=bank))
 
 
-def contrastive(golden: Dict[str, Any], salt: str) -> Iterator[Stage]:
-    """Items, losses, gradient and memory of embeddings made by hand."""
-    for name, case in golden['values']['cl'].items():
-        yield Stage(('values', 'cl', name), _clip_losses(name, case, salt), rtol=1e-3)
-
-
-def _clip_losses(name: str, case: Dict[str, Any], salt: str) -> Dict[str, Any]:
-    options, key = case['options'], f'cl-{name}-rand'
-    noise = bool(options.get('noise_embed'))
-    numbers, used, picked = draws(key, salt, rare=noise), [], []
-
-    def draw() -> float:
-        used.append(next(numbers))
-        return used[-1]
-
-    def pick(n: int) -> int:
-        picked.append(int(n * stream(f'{key}-index-{len(picked)}', salt).uniform()))
-        return picked[-1]
-
-    build = ContrastiveItems(options.get('momentum_embed', True), .001 * noise, official_skips=True, draw=draw, pick=pick)
-    embeddings, valid, query = clip_embeddings(name, salt)
-    embeddings.requires_grad_()
-    items: list = []
-    original, fill, tried, filled = build._positive, build._fill, [], []
-
-    def positive(own: list, memory: list, t: int, n: int) -> Any:
-        out = original(own, memory, t, n)
-        once = sum(frame[n] is not None for frame in own[:t]) == 1
-        tried.append((t, n, None if out is None else 'memory or last (same)' if once else out[0]))
-        return out
-
-    def kept(*args: Any) -> Any:
-        filled.append(fill(*args))
-        return filled[-1]
-
-    with mock.patch.object(build, '_positive', positive), mock.patch.object(build, '_fill', kept):
-        for clip, there, queries in zip(embeddings, valid, query):
-            found = [{n: int(q) for n, q in enumerate(row) if own[n]} for row, own in zip(queries, there)]
-            items += build(clip, found, there.shape[1])
-    with torch.no_grad():
-        measured = [entry for frame in items for entry in _entries(frame)]
-    names = [dict(frame=t, instance=n, positive=source) for t, n, source in tried if source]
-    listed = [{**name, **entry} for name, entry in zip(names, measured, strict=True)]
-    skipped = [[t, n] for t, n, source in tried if not source]
-    losses = mean_contrastive_losses(items, embeddings)
-    total = 2 * losses[0] + 3 * losses[1]
-    total.backward()
-    gradient = embeddings.grad.flatten(0, 1)
-    return dict(valid=valid.astype(int), query=query, options=options, draws=[round(u, 6) for u in used],
-                index_draws=len(picked), items=listed,
-                skipped_frame_instance=skipped, loss_reid=losses[0].item(), loss_aux_reid=losses[1].item(),
-                total_weighted=total.item(), grad_embeds=gradient, grad_norm=gradient.norm().item(),
-                last_video_memory={n: x[None] for n, x in enumerate(filled[-1][1][-1]) if x is not None})
-
-
-def _entries(frame: Any) -> Iterator[Dict[str, Any]]:
-    losses, squares = contrastive_losses([frame])
-    for i, (a, p) in enumerate(zip(frame.anchors, frame.positives)):
-        yield dict(negatives=int(frame.counted[i].sum()), positive_dot=float(a @ p),
-                   positive_cosine=float(torch.cosine_similarity(a, p, dim=0)), contrastive=losses[i].item(),
-                   auxiliary=squares[i].item())
-
-
 def small(golden: Dict[str, Any], salt: str) -> Iterator[Stage]:
     if 'memory' in golden['values']:
         memory, steps = SimilarityFusion(10), []
@@ -188,11 +122,12 @@ def network_stages(golden: Dict[str, Any], manifest_dir: Path, salt: str) -> Ite
     values, settings = golden['values'], golden['settings']
     for group, manifest in (('plain', 'manifest.json'), ('ovis', 'manifest_ovis_r50.json')):
         if any(key.startswith(f'{group}/') for key in golden['stages']):
-            model = load_official(build_model(25 if group == 'ovis' else 40), weights(_manifest(manifest_dir / manifest), salt))
+            state = weights(read_manifest(manifest_dir / manifest), salt)
+            model = load_official(build_model(25 if group == 'ovis' else 40), state)
             yield from _given_stages(golden, named(model, group, model.segmenter(_frames(model, settings['plain'], salt))[-1]))
     if not {'spread/images_salt', 'video'} & values.keys():
         return
-    model = load_official(build_model(40), weights(_manifest(manifest_dir / 'manifest.json'), salt, golden['calibration']))
+    model = load_official(build_model(40), weights(read_manifest(manifest_dir / 'manifest.json'), salt, golden['calibration']))
     if 'spread/images_salt' in values:
         yield Stage(('values', 'spread/images_salt'), given=True)
         yield from _spread(golden, model, _frames(model, settings['network'], values['spread/images_salt']))
@@ -250,10 +185,6 @@ def _given_stages(golden: Dict[str, Any], found: Dict[str, torch.Tensor]) -> Ite
             yield Stage(('stages', name), tensor)
 
 
-def _manifest(path: Path) -> Dict[str, list]:
-    return json.loads(path.read_text())
-
-
 def _frames(model: CTVIS, setting: List[int], salt: str) -> torch.Tensor:
     return network_input(model, [fill.frames(*setting, salt)[..., ::-1]])[0]
 
@@ -265,6 +196,8 @@ def stages(golden: Dict[str, Any], manifest_dir: Path, salt: str) -> Iterator[St
             yield Stage((key,), given=True)
     if 'cl' in golden['values']:
         yield from contrastive(golden, salt)
+    if any(key.startswith('train/') for part in ('stages', 'values') for key in golden[part]):
+        yield from training(golden, manifest_dir, salt)
     with torch.no_grad():
         yield from small(golden, salt)
         if 'scenario' in golden['values']:

@@ -1,6 +1,8 @@
 """Inputs of the parity files of CTVIS, as the recipe beside them states: outputs of the network made by hand, embeddings of
 clips, the numbers that stand for random draws."""
+import json
 import zlib
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -23,10 +25,14 @@ def stream(key: str, salt: str) -> np.random.RandomState:
     return np.random.RandomState(zlib.crc32(f'{salt}:{key}'.encode()))
 
 
-def build_model(num_classes: int) -> CTVIS:
+def read_manifest(path: Path) -> Dict[str, list]:
+    return json.loads(path.read_text())
+
+
+def build_model(num_classes: int, num_points: int = 12544) -> CTVIS:
     """CTVIS on the published segmenter with ResNet-50, which is MinVIS's."""
     config = load_config(find_config('minvis_r50_ytvis2019.py')).model
-    return CTVIS(dict(config['segmenter'], num_classes=num_classes), official_items=True,
+    return CTVIS(dict(config['segmenter'], num_classes=num_classes), official_items=True, criterion=dict(num_points=num_points),
                  data_preprocessor=config['data_preprocessor'])
 
 
