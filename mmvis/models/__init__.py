@@ -4,7 +4,7 @@ import mmdet.models  # noqa: F401  (registers mmdet.ResNet, mmdet.FPN and the li
 from .base import VISModel
 from .builder import build_part
 from .condinst_iai import CondInstIAI
-from .ctvis import CTVIS
+from .ctvis import CTVIS, CTMinVIS
 from .data_preprocessor import ClipPreprocessor
 from .eomt import EoMT
 from .ifc import IFC
@@ -17,6 +17,6 @@ from .minvis import MinVIS
 from .sipmask import SipMaskVIS
 from .videomt import VidEoMT
 
-__all__ = ['CTVIS', 'ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'LVMT', 'Mask2Former',
+__all__ = ['CTMinVIS', 'CTVIS', 'ClipPreprocessor', 'CondInstIAI', 'EoMT', 'IFC', 'InstanceFormer', 'LVMT', 'Mask2Former',
            'MaskTrackRCNN', 'MaskedAttentionSegmenter', 'MemCNP', 'MinVIS', 'SipMaskVIS', 'VISModel', 'VidEoMT',
            'build_part']
