@@ -1,5 +1,5 @@
 """EoMT on single frames of the sample set, from the model of eomt_vit_tiny_sample_patches.py."""
-_base_ = ['../_base_/models/eomt.py', '../_base_/datasets/sample.py', '../_base_/schedules/eomt.py']
+_base_ = ['../_base_/models/eomt.py', '../_base_/datasets/sample_small.py', '../_base_/schedules/eomt.py']
 
 max_iters = 2400
 model = dict(
@@ -12,19 +12,7 @@ model = dict(
     # A video has at most five objects: with ten queries most of "no object" is a query that holds another's object.
     criterion=dict(no_object_weight=1., num_points=1400, oversample=2., importance=0.5))
 
-test_pipeline = [dict(type='ClipResize', scale=(200, 112), rule='mmcv', backend='cv2')]
-train_pipeline = [
-    dict(type='ClipRandomChoice', prob=[0.4, 0.3, 0.3], branches=[
-        [], [dict(type='ClipCrop', size=(133, 240), mode='absolute')],
-        [dict(type='ClipCrop', size=(105, 189), mode='absolute')]]),
-    dict(type='ClipResize', scale=(200, 112), rule='mmcv', backend='cv2'),
-    dict(type='ClipFlip', prob=0.5),
-    dict(type='ClipColorJitter', brightness=(0.6, 1.4), contrast=(0.6, 1.4), saturation=(0.2, 1.6), hue=180),
-]
-train_dataloader = dict(
-    batch_size=4, dataset=dict(clip=dict(type='SingleFrames'), pipeline=train_pipeline, redraw_empty=True))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+train_dataloader = dict(batch_size=4, dataset=dict(clip=dict(type='SingleFrames')))
 
 # Two processes of 4 frames: tools/train.py ... --gpus 2 --amp
 train_cfg = dict(max_iters=max_iters)

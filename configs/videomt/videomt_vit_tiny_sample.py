@@ -1,5 +1,5 @@
 """VidEoMT on clips of the sample set, from the model of ../eomt/eomt_vit_tiny_sample.py."""
-_base_ = ['../_base_/models/videomt.py', '../_base_/datasets/sample.py', '../_base_/schedules/videomt.py']
+_base_ = ['../_base_/models/videomt.py', '../_base_/datasets/sample_small.py', '../_base_/schedules/videomt.py']
 
 max_iters = 1600
 model = dict(
@@ -9,20 +9,7 @@ model = dict(
     num_classes=8, num_queries=10, norm_queries=True, zero_updater=True,
     criterion=dict(no_object_weight=1., num_points=1400, oversample=2., importance=0.5))
 
-test_pipeline = [dict(type='ClipResize', scale=(200, 112), rule='mmcv', backend='cv2')]
-train_pipeline = [
-    dict(type='ClipRandomChoice', prob=[0.4, 0.3, 0.3], branches=[
-        [], [dict(type='ClipCrop', size=(133, 240), mode='absolute')],
-        [dict(type='ClipCrop', size=(105, 189), mode='absolute')]]),
-    dict(type='ClipResize', scale=(200, 112), rule='mmcv', backend='cv2'),
-    dict(type='ClipFlip', prob=0.5),
-    dict(type='ClipColorJitter', brightness=(0.6, 1.4), contrast=(0.6, 1.4), saturation=(0.2, 1.6), hue=180),
-]
-train_dataloader = dict(
-    batch_size=1, dataset=dict(clip=dict(type='ConsecutiveClips', num_frames=5), pipeline=train_pipeline,
-                               redraw_empty=True))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+train_dataloader = dict(batch_size=1, dataset=dict(clip=dict(type='ConsecutiveClips', num_frames=5)))
 
 # Two processes of 1 clip: tools/train.py ... --gpus 2 --amp
 train_cfg = dict(max_iters=max_iters)

@@ -1,14 +1,12 @@
-"""What identity needs, shown on four videos: videomt_vit_tiny_sample.py goes on with these alone and is tested on them.
+"""What identity needs, shown on four videos: videomt_vit_tiny_sample_gaps.py goes on with these alone and is tested on them.
 
     python tools/split_dataset.py data/sample/train.json --val-ratio 0.025 --out data/sample_four
 """
-_base_ = './videomt_vit_tiny_sample.py'
+_base_ = './videomt_vit_tiny_sample_gaps.py'
 
 four = dict(ann_file='data/sample_four/annotations/instances_val_sub.json', img_prefix='data/sample/train/JPEGImages')
-max_iters = 1100
-# Up to four frames from one to the next: every second clip sees a cut.
-train_dataloader = dict(dataset=dict(
-    clip=dict(_delete_=True, type='GapClips', num_frames=5, max_gap=4, repeats=25), **four))
+max_iters = 800
+train_dataloader = dict(dataset=dict(clip=dict(repeats=25), **four))
 val_dataloader = dict(dataset=four)
 test_dataloader = dict(dataset=four)
 
