@@ -105,18 +105,19 @@ def run_tool(main: Callable[[], object], tell: Optional[Callable[[Failure], None
     streams = _guard_streams()
     with _signals_stop():
         try:
-            main()
-            end_process()
+            try:
+                main()
+                end_process()
+            except Exception as error:
+                with handled(lambda *signal_: None, 'SIGTERM', 'SIGUSR1'):  # what went wrong is told to its end
+                    failure = describe(error)
+                    _write_to_log(failure)
+                    (tell or print_failure)(failure)
+                    _leave(1)
         except ToBeContinued:
             _leave(EXIT_STOPPED)
-        except KeyboardInterrupt as stop:
+        except KeyboardInterrupt as stop:  # also one that comes just before the signals are held off
             _leave(128 + getattr(stop, 'number', signal.SIGINT))
-        except Exception as error:
-            with handled(lambda *signal_: None, 'SIGTERM', 'SIGUSR1'):  # what went wrong is told to its end
-                failure = describe(error)
-                _write_to_log(failure)
-                (tell or print_failure)(failure)
-                _leave(1)
     _check_streams(streams)
 
 

@@ -35,6 +35,19 @@ def own_scope():
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_environment():
+    """What a test leaves in the environment, such as the rank that a launcher set, is taken away."""
+    before = dict(os.environ)
+    yield
+    after = dict(os.environ)
+    for name in {*before, *after} - {'PYTEST_CURRENT_TEST'}:
+        if name not in before:
+            del os.environ[name]
+        elif before[name] != after.get(name):
+            os.environ[name] = before[name]
+
+
 @pytest.fixture(scope='session')
 def python():
     """Path of a Python that runs the tools without importing the toolbox anew: see helpers/warm_python.py."""

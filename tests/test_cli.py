@@ -70,6 +70,19 @@ def test_a_failure_stands_in_the_log_file_with_its_rank(tmp_path, monkeypatch, c
     assert 'rank 3: Traceback' in capsys.readouterr().err
 
 
+def test_a_signal_just_before_a_failure_is_told_ends_the_tool_all_the_same(monkeypatch, capsys):
+    def fails():
+        raise RuntimeError('x')
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmvis.cli.describe', interrupted)
+    with pytest.raises(SystemExit) as caught:
+        run_tool(fails)
+    assert caught.value.code == 130 and capsys.readouterr().err == ''
+
+
 def test_the_traceback_behind_a_sentence_can_be_had(monkeypatch, capsys):
     monkeypatch.setenv('MMVIS_TRACEBACK', '1')
     with pytest.raises(SystemExit):

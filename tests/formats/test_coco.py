@@ -65,7 +65,7 @@ def test_sizes_come_from_the_pictures(file):
 
 
 def test_names_of_another_machine_are_found_below_the_frames(file):
-    edit_json(file, lambda data: [image.update(file_name='/home/somebody/set/' + image['file_name'])
+    edit_json(file, lambda data: [image.update(file_name='/elsewhere/set/' + image['file_name'])
                                   for image in data['images']])
     found = coco.read(file, None)
     assert [video.file_names[0] for video in found.videos] == [f'{name}/000000.jpg' for name in VIDEOS]
